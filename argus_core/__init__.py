@@ -1,0 +1,1 @@
+"""Argus: the pure research library. No Dagster import, usable from a notebook."""
