@@ -1,0 +1,1 @@
+"""Market data: schemas, the lake, QA gates, importers and the simulated market."""

@@ -1,0 +1,193 @@
+"""Settings of the platform: lake, calendar, providers, gates, labels, execution. One file: ``config/argus.yaml``."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from argus_core.settings.document import Settings
+
+CalendarName = str
+
+
+class CalendarSettings(Settings):
+    """The trading-day calendar that partitions everything."""
+
+    name: CalendarName = Field("XNYS", description="an exchange-calendars name, or `always_open` for crypto-only users")
+    start_date: date = Field(date(2024, 1, 2), description="first partition; earlier data are not partitioned")
+    last_date: date | None = Field(None, description="last partition; default: sessions go on as time passes")
+
+
+class LakeSettings(Settings):
+    root: str = Field("data/lake", description="path or fsspec URL; relative paths resolve from the project root")
+
+
+class SimulationFaults(Settings):
+    """Switchable data faults (market-data.md §5.8). Each lists the dates on which it strikes ``symbol``."""
+
+    symbol: str = "SPY"
+    missing_session: tuple[date, ...] = ()
+    late_start: tuple[date, ...] = ()
+    iex_day: tuple[date, ...] = ()
+    duplicated_under_next_date: tuple[date, ...] = ()
+    crossed_quote: tuple[date, ...] = ()
+    wrong_daily_close: tuple[date, ...] = ()
+    split_7_for_1: tuple[date, ...] = ()
+
+
+class PlantedEdges(Settings):
+    """Edges put into the simulated market on purpose; all zero means that none is planted."""
+
+    overnight_drift_bp: float = Field(0.0, description="mean added to every overnight gap, in basis points")
+    volatility_premium: float = Field(0.0, description="added to IV30 beyond the calibrated premium, in vol points / 100")
+
+
+class SimulationSettings(Settings):
+    """The simulated market. Deterministic per (seed, symbol, date)."""
+
+    seed: int = 7
+    mode: Literal["calibrated", "null"] = Field(
+        "calibrated",
+        description="`null` removes every edge: no drift overnight or intraday, no volatility premium on average",
+    )
+    planted: PlantedEdges = PlantedEdges()
+    faults: SimulationFaults = SimulationFaults()
+    first_date: date = Field(date(2022, 1, 3), description="date at which price paths start (initial prices)")
+    option_lag_seconds: int = Field(900, ge=0, description="recv_ts - ts of option quotes (delayed feed)")
+    option_snapshot_times: tuple[str, ...] = Field(
+        ("10:30", "13:00", "15:30"), description="New York times of day at which a chain snapshot is taken"
+    )
+
+
+class FilesSettings(Settings):
+    """The provider `files`: what `argus import` landed."""
+
+    volume_scopes: tuple[str, ...] = Field(
+        ("sip", "ibkr", "none", "exchange", "mixed"), description="scopes accepted for a series; others are quarantined"
+    )
+    time_zone: str = Field("UTC", description="zone assumed for naive timestamps")
+
+
+class ProvidersSettings(Settings):
+    bars_primary: Literal["sim", "files"] = "sim"
+    options_primary: Literal["sim", "files"] = "sim"
+    delay_seconds: dict[str, int] = Field(
+        default_factory=dict, description="provider -> publication delay of a bar after its end"
+    )
+    simulation: SimulationSettings = SimulationSettings()
+    files: FilesSettings = FilesSettings()
+
+
+class GateSettings(Settings):
+    """Thresholds of the QA gates."""
+
+    min_completeness: float = Field(0.95, ge=0, le=1, description="share of expected bars; below: the session fails")
+    max_late_start_minutes: int = Field(5, ge=0)
+    max_jump: float = Field(0.15, gt=0, description="absolute one-bar return beyond which a bar is quarantined")
+    split_tolerance: float = Field(0.03, gt=0, description="how near an open/close ratio must be to n:1 to look like a split")
+    split_ratios: tuple[float, ...] = (2, 3, 4, 5, 7, 10, 20, 0.5, 1 / 3, 0.25, 0.2, 0.1)
+    min_volume_share: float = Field(
+        0.10, gt=0, description="day volume against the median of the last 20 sessions; below: volume scope changed"
+    )
+    max_close_reversal: float = Field(
+        0.006, gt=0, description="a daily close off by more than this that recovers at the next open is flagged"
+    )
+    max_stale_bars: int = Field(30, ge=1, description="unchanged closes with zero volume in a row")
+
+
+class OutcomeSettings(Settings):
+    """The label engine."""
+
+    horizons: tuple[int, ...] = Field((300, 900, 3600, 14400, 28800, 86400), description="seconds after the bar's end")
+    gap_tolerance: int = Field(1, ge=0, description="missing bars that an OK window may have")
+    outcome_version: str = "ARGUS_OUTCOMES_V1"
+
+    @field_validator("horizons")
+    @classmethod
+    def _ascending(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if list(value) != sorted(set(value)) or any(h <= 0 for h in value):
+            raise ValueError("horizons must be positive, ascending and unique seconds")
+        return value
+
+
+class RegimeSettings(Settings):
+    """Thresholds of the rule regimes. Defaults are informative on SPY minutes (semantics §4)."""
+
+    vol_window: int = Field(30, ge=5, description="bars of the rolling volatility")
+    vol_history: int = Field(1950, ge=30, description="bars of its own past that the z-score uses (5 sessions of minutes)")
+    vol_spike_z: float = 2.5
+    vol_high_z: float = 1.0
+    vol_low_z: float = -0.5
+    ema_fast: int = Field(30, ge=2)
+    ema_slow: int = Field(120, ge=3)
+    atr_window: int = Field(60, ge=2)
+    trend_strength: float = Field(1.0, gt=0, description="|EMA fast - EMA slow| in ATR beyond which there is a trend")
+    liquidity_window: int = Field(390, ge=20)
+    liquidity_low_percentile: float = 0.25
+    liquidity_high_percentile: float = 0.75
+    liquidity_dried_percentile: float = 0.02
+    warm_bars: int = Field(150, ge=1)
+    risk_vote_threshold: int = Field(1, ge=1, description="net votes for RISK_ON / RISK_OFF")
+
+
+class RiskFlowSettings(Settings):
+    """`global_risk_flow`: weights and baskets (semantics §4)."""
+
+    asia: tuple[str, ...] = ("EWJ", "FXI", "EWT", "EWY", "INDA")
+    europe: tuple[str, ...] = ("EWG", "EWU", "FEZ", "EWL")
+    fx: tuple[str, ...] = ("USDJPY",)
+    weights: dict[str, float] = Field(default_factory=lambda: {"asia": 0.4, "europe": 0.4, "fx": 0.2})
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        return (*self.asia, *self.europe, *self.fx)
+
+
+class ExecutionSettings(Settings):
+    """How orders fill. Printed in every manifest."""
+
+    price_basis: Literal["next_open", "next_worst", "signal_close"] = "next_open"
+    latency_seconds: float = Field(0.0, ge=0)
+    slippage_bps: float = Field(0.5, ge=0, description="added to half the spread on every market fill")
+    commission_per_share: float = Field(0.0035, ge=0)
+    commission_min: float = Field(0.35, ge=0, description="per order")
+    commission_rate_crypto: float = Field(0.0010, ge=0, description="share of notional, crypto")
+    commission_per_contract: float = Field(0.65, ge=0)
+    cost_multiplier: float = Field(1.0, ge=0, description="scales spread, slippage and commission")
+    participation: float = Field(0.10, gt=0, le=1, description="largest share of a bar's volume that one order may take")
+    leverage: float = Field(1.0, gt=0)
+    max_gap_seconds: int = Field(600, ge=0, description="missing data between decision and fill beyond which the order dies")
+    option_max_quote_age_seconds: int = Field(93_600, ge=0, description="age of an option quote at its fill")
+    option_max_spread: float = Field(0.50, gt=0, description="(ask - bid) / mid beyond which a leg is SPREAD_WIDE")
+    option_min_size: int = Field(1, ge=0, description="contracts at the touch")
+
+    @property
+    def convention(self) -> str:
+        """The fill convention in one line, printed in every manifest."""
+        return (
+            f"{self.price_basis}, latency {self.latency_seconds:g} s, half spread + {self.slippage_bps:g} bp slippage, "
+            f"x{self.cost_multiplier:g} costs, at most {self.participation:.0%} of a bar's volume; "
+            "stops gap through, stop before target, limits trade through one tick; options at bid/ask, never mid"
+        )
+
+
+class PlatformSettings(Settings):
+    """Everything in ``config/argus.yaml``."""
+
+    lake: LakeSettings = LakeSettings()
+    calendar: CalendarSettings = CalendarSettings()
+    providers: ProvidersSettings = ProvidersSettings()
+    gates: GateSettings = GateSettings()
+    outcomes: OutcomeSettings = OutcomeSettings()
+    regimes: RegimeSettings = RegimeSettings()
+    risk_flow: RiskFlowSettings = RiskFlowSettings()
+    execution: ExecutionSettings = ExecutionSettings()
+
+    @model_validator(mode="after")
+    def _weights_name_groups(self) -> PlatformSettings:
+        unknown = set(self.risk_flow.weights) - {"asia", "europe", "fx"}
+        if unknown:
+            raise ValueError(f"risk_flow.weights: unknown group(s) {sorted(unknown)}; allowed: asia, europe, fx")
+        return self

@@ -1,0 +1,104 @@
+"""Load a loop file with all that it names into one `Project`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from argus_core.settings.document import SettingsError, canonical_hash, merged, read_yaml
+from argus_core.settings.loop import LoopSettings
+from argus_core.settings.platform import PlatformSettings
+from argus_core.settings.universe import Instrument, UniverseSettings
+
+
+@dataclass(frozen=True)
+class Project:
+    """A loaded configuration: loop, platform and universe, and the root that relative paths start from."""
+
+    root: Path
+    source: Path
+    loop: LoopSettings
+    platform: PlatformSettings
+    universe: UniverseSettings
+
+    def resolve(self, path: str) -> Path:
+        """Absolute path of ``path``; relative ones start at the project root."""
+        given = Path(path).expanduser()
+        return given if given.is_absolute() else self.root / given
+
+    @property
+    def lake_root(self) -> str:
+        """Root of the lake: absolute path, or an fsspec URL as given."""
+        root = self.loop.pack.db_path or self.platform.lake.root
+        return root if "://" in root else str(self.resolve(root))
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Symbols that the loop trades, in config order."""
+        return self.universe.universe if self.loop.pack.mode == "universe" else self.loop.pack.symbols
+
+    def instrument(self, symbol: str) -> Instrument:
+        return self.universe.instrument(symbol)
+
+    def bars_provider(self, symbol: str) -> str:
+        """The one provider of the symbol's series: the instrument's own, else the pack's, else the platform's."""
+        return (
+            self.instrument(symbol).bars_provider
+            or self.loop.pack.bars_provider
+            or self.platform.providers.bars_primary
+        )
+
+    @property
+    def options_provider(self) -> str:
+        return self.loop.pack.options_snapshot_provider or self.platform.providers.options_primary
+
+    @property
+    def option_underlyings(self) -> tuple[str, ...]:
+        return tuple(s for s in self.symbols if self.instrument(s).options)
+
+    @property
+    def config_hash(self) -> str:
+        """Hash of every setting that can change a result (no path, no timing, no notification)."""
+        loop = self.loop.model_dump(mode="json", exclude={"loop", "notify", "platform", "universe", "overrides"})
+        platform = self.platform.model_dump(mode="json", exclude={"lake"})
+        return canonical_hash({"loop": loop, "platform": platform, "universe": self.universe.model_dump(mode="json")})
+
+
+def load_project(path: str | Path, *, root: str | Path | None = None) -> Project:
+    """Load and validate the loop file at ``path`` with the platform and universe files that it names.
+
+    Args:
+        path: the loop file; a relative path starts at ``root``.
+        root: the project root; default: the nearest folder at or above ``path`` that holds ``config/``,
+            else the folder of ``path``.
+
+    Raises:
+        SettingsError: naming file, key, value and what is allowed.
+    """
+    given = Path(path).expanduser()
+    if root is None:
+        source = given.resolve()
+        home = next((p for p in source.parents if (p / "config").is_dir()), source.parent)
+    else:
+        home = Path(root).resolve()
+        source = given if given.is_absolute() else home / given
+    loop = LoopSettings.parse(read_yaml(source), source=str(source))
+
+    def beside(name: str) -> Path:
+        return Path(name) if Path(name).is_absolute() else home / name
+
+    platform_path, universe_path = beside(loop.platform), beside(loop.universe)
+    platform = PlatformSettings.parse(
+        merged(read_yaml(platform_path), loop.overrides), source=f"{platform_path} with overrides of {source}"
+    )
+    universe = UniverseSettings.parse(read_yaml(universe_path), source=str(universe_path))
+    project = Project(root=home, source=source, loop=loop, platform=platform, universe=universe)
+    for symbol in project.symbols:
+        bar_seconds = project.instrument(symbol).bar_seconds
+        wanted = loop.outcomes.bar_duration
+        if wanted is not None and wanted != bar_seconds:
+            raise SettingsError(
+                f"{source}: outcomes.bar_duration: {wanted} differs from bar_seconds {bar_seconds} of {symbol} "
+                f"in {universe_path}. Make them equal or leave bar_duration out."
+            )
+    return project
