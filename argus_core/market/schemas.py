@@ -98,7 +98,7 @@ def empty(schema: type[dy.Schema]) -> pl.DataFrame:
 
 def conform(frame: pl.DataFrame, schema: type[dy.Schema]) -> pl.DataFrame:
     """Select the columns of ``schema`` in its order, adding missing nullable ones as null, with its types."""
-    types = schema.polars_schema()
+    types = schema.create_empty().schema
     return frame.select(
         [
             (pl.col(name) if name in frame.columns else pl.lit(None)).cast(dtype).alias(name)
