@@ -60,7 +60,7 @@ class Written:
 
 
 def content_hash(frame: pl.DataFrame) -> str:
-    """SHA-256 (hex, 32 digits) over names, types and values of ``frame``; independent of chunks and of the file format."""
+    """SHA-256 (32 hex digits) over names, types and values of ``frame``; chunks and file format do not matter."""
     digest = hashlib.sha256()
     for name in frame.columns:
         column = frame[name].rechunk()

@@ -15,9 +15,7 @@ class PackSettings(Settings):
     symbols: tuple[str, ...] = ("SPY",)
     start_date: date | None = None
     end_date: date | None = None
-    last_n_days: int | None = Field(
-        None, ge=1, description="sessions; overrides start_date; ends today (UTC) or at end_date"
-    )
+    last_n_days: int | None = Field(None, ge=1, description="sessions up to today (UTC); overrides the dates")
     bars_provider: Literal["sim", "files"] | None = None
     options_snapshot_provider: Literal["sim", "files"] | None = None
     packs_output_dir: str = "data/packs"
@@ -136,9 +134,7 @@ class EvaluationSettings(Settings):
     rankings_output_dir: str = "data/rankings"
     killed_output_path: str = "data/rankings/killed.json"
     candidate_set_output_path: str = "data/rankings/candidate_set.json"
-    deploy_gates: bool = Field(
-        True, description="apply cost sensitivity, walk-forward and the joint test as kill reasons"
-    )
+    deploy_gates: bool = Field(True, description="kill on cost sensitivity, walk-forward and the joint test")
     allocation: AllocationSettings = AllocationSettings()
     allocations_output_path: str | None = Field("data/rankings/allocations.json", description="null: no file")
     equity: float = Field(100_000.0, gt=0)

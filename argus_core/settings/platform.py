@@ -41,9 +41,7 @@ class PlantedEdges(Settings):
     """Edges put into the simulated market on purpose; all zero means that none is planted."""
 
     overnight_drift_bp: float = Field(0.0, description="mean added to every overnight gap, in basis points")
-    volatility_premium: float = Field(
-        0.0, description="added to IV30 beyond the calibrated premium, in vol points / 100"
-    )
+    volatility_premium: float = Field(0.0, description="added to IV30 beyond the calibrated premium (.01 = one point)")
 
 
 class SimulationSettings(Settings):
@@ -88,9 +86,7 @@ class GateSettings(Settings):
     min_completeness: float = Field(0.95, ge=0, le=1, description="share of expected bars; below: the session fails")
     max_late_start_minutes: int = Field(5, ge=0)
     max_jump: float = Field(0.15, gt=0, description="absolute one-bar return beyond which a bar is quarantined")
-    split_tolerance: float = Field(
-        0.03, gt=0, description="how near an open/close ratio must be to n:1 to look like a split"
-    )
+    split_tolerance: float = Field(0.03, gt=0, description="how near to n:1 an open/close ratio looks like a split")
     split_ratios: tuple[float, ...] = (2, 3, 4, 5, 7, 10, 20, 0.5, 1 / 3, 0.25, 0.2, 0.1)
     min_volume_share: float = Field(
         0.10, gt=0, description="day volume against the median of the last 20 sessions; below: volume scope changed"
@@ -120,9 +116,7 @@ class RegimeSettings(Settings):
     """Thresholds of the rule regimes. Defaults are informative on SPY minutes (semantics §4)."""
 
     vol_window: int = Field(30, ge=5, description="bars of the rolling volatility")
-    vol_history: int = Field(
-        1950, ge=30, description="bars of its own past that the z-score uses (5 sessions of minutes)"
-    )
+    vol_history: int = Field(1950, ge=30, description="bars of the z-score's past (5 sessions of minutes)")
     vol_spike_z: float = 2.5
     vol_high_z: float = 1.0
     vol_low_z: float = -0.5
@@ -162,13 +156,9 @@ class ExecutionSettings(Settings):
     commission_rate_crypto: float = Field(0.0010, ge=0, description="share of notional, crypto")
     commission_per_contract: float = Field(0.65, ge=0)
     cost_multiplier: float = Field(1.0, ge=0, description="scales spread, slippage and commission")
-    participation: float = Field(
-        0.10, gt=0, le=1, description="largest share of a bar's volume that one order may take"
-    )
+    participation: float = Field(0.10, gt=0, le=1, description="largest share of a bar's volume per order")
     leverage: float = Field(1.0, gt=0)
-    max_gap_seconds: int = Field(
-        600, ge=0, description="missing data between decision and fill beyond which the order dies"
-    )
+    max_gap_seconds: int = Field(600, ge=0, description="missing data beyond which an order dies")
     option_max_quote_age_seconds: int = Field(93_600, ge=0, description="age of an option quote at its fill")
     option_max_spread: float = Field(0.50, gt=0, description="(ask - bid) / mid beyond which a leg is SPREAD_WIDE")
     option_min_size: int = Field(1, ge=0, description="contracts at the touch")

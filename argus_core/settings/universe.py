@@ -1,4 +1,4 @@
-"""Settings of instruments: ``config/universe.yaml``. An instrument's asset class is data, never guessed from its name."""
+"""Settings of instruments: ``config/universe.yaml``. The asset class is data, never guessed from a name."""
 
 from __future__ import annotations
 
