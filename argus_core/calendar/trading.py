@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property, lru_cache
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -22,6 +23,9 @@ EQUITY_SESSIONS = ("PRE", "RTH", "POST", "CLOSED")
 CRYPTO_SESSIONS = ("ASIA", "EU", "US", "OFFPEAK")
 
 _HORIZON = (date(1998, 1, 1), date(2035, 12, 31))
+
+#: Session tables that ship with the package; `python -m argus_core.calendar.stored_sessions` writes them anew.
+_STORED = Path(__file__).parent / "stored"
 
 
 def to_us(moment: datetime) -> int:
@@ -187,19 +191,32 @@ class TradingCalendar:
 
 
 @lru_cache(maxsize=8)
-def load_calendar(name: str = "XNYS", first: date = _HORIZON[0], last: date = _HORIZON[1]) -> TradingCalendar:
-    """Build the session table of an exchange-calendars calendar, or of `always_open` (every UTC day).
+def load_calendar(name: str = "XNYS") -> TradingCalendar:
+    """Return an exchange-calendars calendar, or `always_open` (every UTC day), as a session table.
+
+    XNYS is stored with the package (`stored_sessions`), because building it imports pandas; other names are built.
 
     Raises:
         SettingsError: if the calendar is unknown.
     """
     if name == ALWAYS_OPEN:
+        first, last = _HORIZON
         days = [first + timedelta(days=i) for i in range((last - first).days + 1)]
         opens = [datetime.combine(d, time(0), tzinfo=UTC) for d in days]
         return TradingCalendar(name, _table(days, opens, [o + timedelta(days=1) for o in opens], always=True))
-    # pandas comes with exchange-calendars; both are slow to import and needed only here.
+    stored = _STORED / f"{name}.parquet"
+    return TradingCalendar(name, pl.read_parquet(stored) if stored.is_file() else build_sessions(name))
+
+
+def build_sessions(name: str) -> pl.DataFrame:
+    """Build the session table of an exchange-calendars calendar, 1998 to 2035.
+
+    Raises:
+        SettingsError: if the calendar is unknown.
+    """
     import exchange_calendars
 
+    first, last = _HORIZON
     try:
         schedule = exchange_calendars.get_calendar(name, start=str(first), end=str(last)).schedule
     except exchange_calendars.errors.InvalidCalendarName:
@@ -210,7 +227,7 @@ def load_calendar(name: str = "XNYS", first: date = _HORIZON[0], last: date = _H
     days = [stamp.date() for stamp in schedule.index]
     opens = [stamp.to_pydatetime() for stamp in schedule["open"]]
     closes = [stamp.to_pydatetime() for stamp in schedule["close"]]
-    return TradingCalendar(name, _table(days, opens, closes))
+    return _table(days, opens, closes)
 
 
 def _table(

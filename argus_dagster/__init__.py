@@ -1,0 +1,1 @@
+"""Argus on Dagster: thin assets, partitions, checks, schedules, sensors and the command line over `argus_core`."""
