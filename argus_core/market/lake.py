@@ -145,6 +145,11 @@ class Lake:
         """Footer of one partition, or None where it does not exist."""
         return self._read_stamp(self.path(table, **keys))
 
+    def rows(self, table: str, **keys: KeyValue) -> int:
+        """Number of rows of one partition; 0 where it does not exist."""
+        path = self.path(table, **keys)
+        return pl.scan_parquet(str(path)).select(pl.len()).collect().item() if path.is_file() else 0
+
     def exists(self, table: str, **keys: KeyValue) -> bool:
         return self.path(table, **keys).is_file()
 
@@ -212,7 +217,8 @@ class Lake:
     def _read_stamp(self, path: UPath) -> Stamp | None:
         if not path.is_file():
             return None
-        footer = pl.read_parquet_metadata(io.BytesIO(path.read_bytes()))
+        local = path.protocol in ("", "file", "local")
+        footer = pl.read_parquet_metadata(str(path) if local else io.BytesIO(path.read_bytes()))
         found = {k.removeprefix(_FOOTER_PREFIX): v for k, v in footer.items() if k.startswith(_FOOTER_PREFIX)}
         return Stamp(**found) if "data_hash" in found else None
 
