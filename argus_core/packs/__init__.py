@@ -1,0 +1,19 @@
+"""Replay packs: sealed, content-addressed inputs of one experiment; the availability join; the decision frame."""
+
+from argus_core.packs.frame import assemble_frame, decision_frame
+from argus_core.packs.join import as_of_join
+from argus_core.packs.pack import Pack, PackError, PackManifest, TableEntry, export_json, open_pack
+from argus_core.packs.sealing import seal_pack
+
+__all__ = [
+    "Pack",
+    "PackError",
+    "PackManifest",
+    "TableEntry",
+    "as_of_join",
+    "assemble_frame",
+    "decision_frame",
+    "export_json",
+    "open_pack",
+    "seal_pack",
+]

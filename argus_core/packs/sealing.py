@@ -1,0 +1,219 @@
+"""Seal a pack: copy one symbol's window out of the lake into a folder that names its own content."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+
+from argus_core.calendar import TradingCalendar
+from argus_core.market.lake import Lake, Stamp, content_hash, parquet_bytes
+from argus_core.market.schemas import Bars
+from argus_core.packs.pack import MANIFEST_NAME, Pack, PackError, PackManifest, TableEntry, open_pack
+from argus_core.settings import Project, canonical_hash
+
+PRODUCER = "packs"
+#: Column by which rows of a table are held back until they are public; none of them reaches past the pack's end.
+_AVAILABLE = {
+    "bars": "available_at",
+    "outcomes": "window_end",
+    "regimes": "available_at",
+    "option_snapshots": "recv_ts",
+    "risk_flow": "available_at",
+    "market_risk": "available_at",
+}
+_ORDER = {
+    "bars": ("ts",),
+    "outcomes": ("ts", "horizon_seconds"),
+    "regimes": ("ts",),
+    "option_snapshots": ("recv_ts", "ts", "contract"),
+    "risk_flow": ("available_at",),
+    "market_risk": ("available_at",),
+}
+
+
+def seal_pack(
+    lake: Lake,
+    project: Project,
+    calendar: TradingCalendar,
+    symbol: str,
+    start: date,
+    end: date,
+    *,
+    output_dir: str | Path,
+    allow_missing: bool = True,
+) -> Pack:
+    """Seal the window of trade dates ``start``..``end`` (both included) of ``symbol``.
+
+    The sessions before ``start`` that ``pack.warmup_days`` asks for come along with ``warmup = true``. Every table
+    stops at the last bar's ``available_at``: outcomes whose window ends later are left out, so a pack never holds
+    the future of its end. Nothing else is dropped. The folder is ``<output_dir>/<symbol>_<start>_<end>``; an
+    unchanged pack is left alone.
+
+    Args:
+        allow_missing: record sessions without published bars (and bars without labels) in the manifest; False
+            makes them an error.
+
+    Raises:
+        PackError: if no session of the window has bars, or, without ``allow_missing``, naming every missing date.
+    """
+    instrument = project.instrument(symbol)
+    provider = project.bars_provider(symbol)
+    window = calendar.sessions_between(start, end)
+    if not window:
+        raise PackError(f"{symbol}: calendar {calendar.name} has no session between {start} and {end}.")
+    before = _warmup_sessions(calendar, window[0], project.loop.pack.warmup_days)
+    series = {"provider": provider, "bar_seconds": instrument.bar_seconds, "symbol": symbol}
+    days = [*before, *window]
+
+    bars = _read(lake, "bars", days, series, first=window[0])
+    if not bars.is_empty():
+        bars = bars.filter(pl.col("trade_date").is_in(pl.Series(days).implode()))
+    found = set() if bars.is_empty() else set(bars["trade_date"].unique().to_list())
+    missing = [d for d in window if d not in found]
+    if len(missing) == len(window):
+        raise PackError(
+            f"{symbol}: no published bars of provider {provider} at {instrument.bar_seconds} s on any session from "
+            f"{window[0]} to {window[-1]} in {lake.root}. Materialise `bars` for these dates first."
+        )
+    last_known = bars["available_at"].max()
+    tables = {"bars": bars}
+    with_bars = [d for d in days if d in found]
+    absent: dict[str, tuple[date, ...]] = {}
+    for name in ("outcomes", "regimes"):
+        tables[name] = _read(lake, name, with_bars, series, first=window[0])
+        absent[name] = tuple(d for d in with_bars if not lake.exists(name, **series, date=d))
+    options_provider = project.options_provider if instrument.options else None
+    if options_provider:
+        chain = {"provider": options_provider, "underlying": symbol}
+        tables["option_snapshots"] = _read(lake, "option_snapshots", days, chain, first=window[0])
+        absent["option_snapshots"] = tuple(d for d in with_bars if not lake.exists("option_snapshots", **chain, date=d))
+    for name in ("risk_flow", "market_risk"):
+        tables[name] = _read(lake, name, days, {}, first=window[0])
+        absent[name] = tuple(d for d in with_bars if not lake.exists(name, date=d))
+    if not allow_missing:
+        _refuse_missing(symbol, missing, {name: absent[name] for name in ("outcomes", "regimes")})
+
+    config_hash = pack_config_hash(project, symbol)
+    files: dict[str, bytes] = {}
+    entries: dict[str, TableEntry] = {}
+    for name, frame in tables.items():
+        kept = frame
+        if not frame.is_empty():
+            kept = frame.filter(pl.col(_AVAILABLE[name]) <= last_known).sort(_ORDER[name], maintain_order=True)
+        stamp = Stamp(config_hash, content_hash(kept), PRODUCER)
+        files[name] = parquet_bytes(kept, stamp)
+        entries[name] = TableEntry(rows=kept.height, sha256=hashlib.sha256(files[name]).hexdigest())
+    manifest = PackManifest(
+        symbol=symbol,
+        start=start,
+        end=end,
+        sessions=tuple(d for d in window if d in found),
+        warmup_sessions=tuple(d for d in before if d in found),
+        missing_sessions=tuple(missing),
+        missing_partitions={name: dates for name, dates in sorted(absent.items()) if dates},
+        calendar=calendar.name,
+        bar_seconds=instrument.bar_seconds,
+        bars_provider=provider,
+        options_provider=options_provider,
+        delay_seconds=project.platform.providers.delay_seconds.get(provider, 0),
+        config_hash=config_hash,
+        tables=entries,
+    )
+    manifest = manifest.model_copy(update={"pack_hash": manifest.computed_hash()})
+    folder = Path(output_dir) / f"{symbol}_{start}_{end}"
+    if (same := _unchanged(folder, manifest)) is not None:
+        return same
+    _publish(folder, {f"{name}.parquet": content for name, content in files.items()}, manifest)
+    return Pack(folder, manifest)
+
+
+def pack_config_hash(project: Project, symbol: str) -> str:
+    """Hash of the settings that can change a pack: providers, gates, labels, calendar and the instrument.
+
+    Strategies, execution and evaluation are left out: a pack does not depend on who replays it.
+    """
+    platform = project.platform.model_dump(mode="json", exclude={"lake", "execution"})
+    return canonical_hash(
+        {
+            "platform": platform,
+            "instrument": project.instrument(symbol).model_dump(mode="json"),
+            "risk_basket": project.universe.risk_basket,
+        }
+    )
+
+
+def _warmup_sessions(calendar: TradingCalendar, first: date, count: int) -> list[date]:
+    if count == 0:
+        return []
+    return [d for d in calendar.last_sessions(first, count + 1) if d < first]
+
+
+def _read(lake: Lake, table: str, days: Sequence[date], keys: dict[str, str | int], *, first: date) -> pl.DataFrame:
+    """All partitions of ``days`` with the column ``warmup`` (the partition lies before ``first``)."""
+    frames = [
+        lake.read(table, **keys, date=day).with_columns(pl.lit(day < first).alias("warmup"))
+        for day in days
+        if lake.exists(table, **keys, date=day)
+    ]
+    if frames:
+        return pl.concat(frames, how="vertical").rechunk()
+    return Bars.create_empty().with_columns(warmup=pl.lit(False)).clear() if table == "bars" else pl.DataFrame()
+
+
+def _refuse_missing(symbol: str, sessions: Sequence[date], labels: dict[str, tuple[date, ...]]) -> None:
+    lines = {"bars": tuple(sessions), **labels}
+    wrong = [f"{name}: {', '.join(map(str, dates))}" for name, dates in lines.items() if dates]
+    if wrong:
+        raise PackError(f"{symbol}: missing in the window: {'; '.join(wrong)}. Materialise them or allow_missing=True.")
+
+
+def _unchanged(folder: Path, manifest: PackManifest) -> Pack | None:
+    """The pack that lies in ``folder`` when it is whole and equal to ``manifest``."""
+    if not folder.is_dir():
+        return None
+    try:
+        known = open_pack(folder)
+    except PackError:
+        return None
+    return known if known.pack_hash == manifest.pack_hash else None
+
+
+def _publish(folder: Path, files: dict[str, bytes], manifest: PackManifest) -> None:
+    """Put the pack at ``folder``: written beside it, synced, then renamed. A reader sees the old or the new one.
+
+    Replacing an existing folder takes two renames; after a crash between them the pack is absent, never mixed.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    token = uuid.uuid4().hex
+    fresh = folder.with_name(f".{folder.name}.{token}.new")
+    stale = folder.with_name(f".{folder.name}.{token}.old")
+    try:
+        fresh.mkdir()
+        for name, content in {**files, MANIFEST_NAME: manifest.as_bytes()}.items():
+            with (fresh / name).open("wb") as handle:
+                handle.write(content)
+                handle.flush()
+                os.fsync(handle.fileno())
+        _sync(fresh)
+        if folder.exists():
+            folder.rename(stale)
+        fresh.rename(folder)
+        _sync(folder.parent)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(stale, ignore_errors=True)
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
