@@ -1,0 +1,156 @@
+"""Inference on Sharpe ratios: probabilistic and deflated Sharpe, track record length, expected maximum of trials.
+
+Every Sharpe ratio here is **per period** (daily for daily returns), never annualised, and every kurtosis is **raw**
+(3 for a Gaussian). Mixing units is the classic way to a deflated Sharpe that is always 0 or 1.
+
+Sources: Bailey & López de Prado, Journal of Risk 15(2), 2012 (PSR, minTRL); Journal of Portfolio Management 40(5), 2014
+(DSR); Lo, Financial Analysts Journal 58(4), 2002 (standard error); López de Prado, Lipton & Zoonekynd, SSRN 5520741
+(variance under the null with first-order autocorrelation).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+_NORMAL = NormalDist()
+_EULER_GAMMA = 0.5772156649015329
+
+
+def sharpe_variance(sharpe: float, *, skew: float = 0.0, kurtosis: float = 3.0) -> float:
+    """Asymptotic variance of sqrt(n) times the Sharpe estimate (Mertens): 1 − γ₃ SR + (γ₄ − 1)/4 SR²."""
+    return 1.0 - skew * sharpe + (kurtosis - 1.0) / 4.0 * sharpe * sharpe
+
+
+def lo_standard_error(sharpe: float, n: int) -> float:
+    """Standard error of a Sharpe ratio of iid Gaussian returns: sqrt((1 + SR²/2)/n) (Lo 2002)."""
+    return math.sqrt(sharpe_variance(sharpe) / n)
+
+
+def probabilistic_sharpe(
+    sharpe: float, n: int, *, benchmark: float = 0.0, skew: float = 0.0, kurtosis: float = 3.0
+) -> float | None:
+    """Probability that the true Sharpe exceeds ``benchmark`` (PSR, classic form).
+
+    Args:
+        sharpe, benchmark: per-period Sharpe ratios.
+        n: number of return observations.
+        skew, kurtosis: sample moments of the returns; kurtosis raw.
+
+    Returns:
+        A probability, or None where it is undefined (fewer than two observations, non-positive variance).
+    """
+    variance = sharpe_variance(sharpe, skew=skew, kurtosis=kurtosis)
+    if n < 2 or not math.isfinite(variance) or variance <= 0:
+        return None
+    return _NORMAL.cdf((sharpe - benchmark) * math.sqrt((n - 1) / variance))
+
+
+def min_track_record(
+    sharpe: float, *, benchmark: float = 0.0, skew: float = 0.0, kurtosis: float = 3.0, alpha: float = 0.05
+) -> float:
+    """Observations needed for PSR >= 1 − alpha (minTRL); infinite where the Sharpe does not exceed the benchmark."""
+    if sharpe <= benchmark:
+        return math.inf
+    z = _NORMAL.inv_cdf(1 - alpha)
+    return 1 + sharpe_variance(sharpe, skew=skew, kurtosis=kurtosis) * (z / (sharpe - benchmark)) ** 2
+
+
+def expected_maximum(n_trials: int) -> float:
+    """Expected maximum of ``n_trials`` independent standard normals, closed form of the DSR paper; 0 for one trial."""
+    if n_trials < 2:
+        return 0.0
+    first = _NORMAL.inv_cdf(1 - 1 / n_trials)
+    second = _NORMAL.inv_cdf(1 - 1 / (n_trials * math.e))
+    return (1 - _EULER_GAMMA) * first + _EULER_GAMMA * second
+
+
+def expected_maximum_exact(n_trials: int) -> tuple[float, float]:
+    """Mean and standard deviation of the maximum of ``n_trials`` standard normals, by quadrature of its density."""
+    import numpy as np
+    from scipy.special import log_ndtr
+
+    x = np.linspace(-12.0, 12.0, 48_001)
+    log_density = np.log(n_trials) - 0.5 * x * x - 0.5 * np.log(2 * np.pi) + (n_trials - 1) * log_ndtr(x)
+    density = np.exp(log_density)
+    mean = float(np.trapezoid(x * density, x))
+    return mean, float(np.sqrt(np.trapezoid((x - mean) ** 2 * density, x)))
+
+
+def trial_variance(sharpes: Sequence[float | None]) -> float:
+    """Sample variance (n − 1) of the trials' per-period Sharpe ratios; undefined ones (zero-trade, failed) count as 0.
+
+    Dropping them would shrink the number of trials that were really made.
+    """
+    values = [0.0 if s is None or not math.isfinite(s) else float(s) for s in sharpes]
+    if len(values) < 2:
+        return 0.0
+    mean = math.fsum(values) / len(values)
+    return math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1)
+
+
+def deflated_threshold(n_trials: int, variance: float) -> float:
+    """The per-period Sharpe that the best of ``n_trials`` reaches by luck: sqrt(V) E[max]. 0 for a single trial."""
+    return math.sqrt(max(variance, 0.0)) * expected_maximum(n_trials)
+
+
+def deflated_sharpe(
+    sharpe: float, n: int, *, n_trials: int, variance: float, skew: float = 0.0, kurtosis: float = 3.0
+) -> float | None:
+    """PSR against the Sharpe expected from the best of ``n_trials`` skill-less trials (DSR).
+
+    With one trial it equals PSR(0): nothing was selected, nothing is deflated.
+    """
+    threshold = deflated_threshold(n_trials, variance)
+    return probabilistic_sharpe(sharpe, n, benchmark=threshold, skew=skew, kurtosis=kurtosis)
+
+
+@dataclass(frozen=True)
+class SharpeInference:
+    """Newer Sharpe inference: variance under the null, power and false-discovery rates (SSRN 5520741).
+
+    Args:
+        sharpe: per-period estimate; n: observations; skew, kurtosis (raw): moments; autocorrelation: first-order.
+    """
+
+    sharpe: float
+    n: int
+    skew: float = 0.0
+    kurtosis: float = 3.0
+    autocorrelation: float = 0.0
+
+    def standard_error(self, at: float | None = None) -> float:
+        """Standard error of the estimate if the true Sharpe were ``at`` (default: the estimate itself)."""
+        level = self.sharpe if at is None else at
+        r = self.autocorrelation
+        a, b, c = (1 + r) / (1 - r), (1 + r + r * r) / (1 - r * r), (1 + r * r) / (1 - r * r)
+        return math.sqrt((a - b * self.skew * level + c * (self.kurtosis - 1) / 4 * level * level) / self.n)
+
+    def psr(self, benchmark: float = 0.0) -> float:
+        """Probability under H0: SR = ``benchmark`` of a smaller estimate (one minus the p-value)."""
+        return _NORMAL.cdf((self.sharpe - benchmark) / self.standard_error(benchmark))
+
+    def min_track_record(self, benchmark: float = 0.0, alpha: float = 0.05) -> float:
+        """Observations at which the estimate would reject H0 at ``alpha``."""
+        if self.sharpe <= benchmark:
+            return math.inf
+        unit = self.standard_error(benchmark) ** 2 * self.n
+        return unit * (_NORMAL.inv_cdf(1 - alpha) / (self.sharpe - benchmark)) ** 2
+
+    def miss_rate(self, alternative: float, benchmark: float = 0.0, alpha: float = 0.05) -> float:
+        """Probability β of not rejecting H0 at ``alpha`` when the true Sharpe is ``alternative``."""
+        critical = benchmark + _NORMAL.inv_cdf(1 - alpha) * self.standard_error(benchmark)
+        return _NORMAL.cdf((critical - alternative) / self.standard_error(alternative))
+
+    def planned_false_discovery_rate(self, alternative: float, prior: float, alpha: float = 0.05) -> float:
+        """P(H0 | rejected) for a test at ``alpha`` where a share ``prior`` of strategies has the alternative's Sharpe."""
+        power = 1 - self.miss_rate(alternative, alpha=alpha)
+        return alpha * (1 - prior) / (alpha * (1 - prior) + power * prior)
+
+    def observed_false_discovery_rate(self, alternative: float, prior: float) -> float:
+        """P(H0 | an estimate at least this large): the probability that this is a false strategy."""
+        null_tail = (1 - self.psr()) * (1 - prior)
+        other_tail = (1 - _NORMAL.cdf((self.sharpe - alternative) / self.standard_error(alternative))) * prior
+        return null_tail / (null_tail + other_tail)

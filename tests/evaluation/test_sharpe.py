@@ -1,0 +1,124 @@
+"""Published and exact values of the Sharpe family (statistics.md A-1 .. A-9)."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from argus_core.evaluation.sharpe import (
+    SharpeInference,
+    deflated_sharpe,
+    deflated_threshold,
+    expected_maximum,
+    expected_maximum_exact,
+    lo_standard_error,
+    min_track_record,
+    probabilistic_sharpe,
+    trial_variance,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+@pytest.mark.parametrize(
+    ("n", "skew", "kurtosis", "expected"),
+    [(24, 0.0, 3.0, 0.98167), (24, -2.448, 10.164, 0.91336), (36, -2.448, 10.164, 0.95351)],
+)
+def test_psr_equals_the_values_of_the_2012_paper(n, skew, kurtosis, expected):
+    assert probabilistic_sharpe(0.458, n, skew=skew, kurtosis=kurtosis) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize(("periods", "expected"), [(252, 688.21), (52, 147.10), (12, 38.878)])
+def test_min_track_record_equals_the_values_of_the_2012_paper(periods, expected):
+    root = math.sqrt(periods)
+    assert min_track_record(2 / root, benchmark=1 / root) == pytest.approx(expected, rel=1e-4)
+
+
+def test_min_track_record_grows_with_hedge_fund_moments():
+    root = math.sqrt(12)
+    years = min_track_record(2 / root, benchmark=1 / root, skew=-0.72, kurtosis=5.78) / 12
+    assert years == pytest.approx(4.9913, abs=1e-4)
+
+
+def test_dsr_equals_the_example_of_the_2014_paper():
+    variance, sharpe = 0.5 / 250, 2.5 / math.sqrt(250)
+    assert deflated_threshold(100, variance) == pytest.approx(0.113172, abs=1e-6)
+    assert deflated_threshold(100, variance) * math.sqrt(250) == pytest.approx(1.78941, abs=1e-5)
+    dsr = deflated_sharpe(sharpe, 1250, n_trials=100, variance=variance, skew=-3, kurtosis=10)
+    assert dsr == pytest.approx(0.900397, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("n_trials", "skew", "kurtosis", "expected"), [(46, -3.0, 10.0, 0.950502), (88, 0.0, 3.0, 0.950491)]
+)
+def test_dsr_breaks_even_at_the_published_number_of_trials(n_trials, skew, kurtosis, expected):
+    dsr = deflated_sharpe(
+        2.5 / math.sqrt(250), 1250, n_trials=n_trials, variance=0.5 / 250, skew=skew, kurtosis=kurtosis
+    )
+    assert dsr == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(("n", "expected"), [(10, 1.574598), (100, 2.530603), (1000, 3.255122)])
+def test_expected_maximum_closed_form(n, expected):
+    assert expected_maximum(n) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("n", "mean", "sd"), [(10, 1.538753, 0.586808), (100, 2.507594, 0.429424), (1000, 3.241436, 0.351362)]
+)
+def test_expected_maximum_exact(n, mean, sd):
+    assert expected_maximum_exact(n) == (pytest.approx(mean, abs=1e-5), pytest.approx(sd, abs=1e-5))
+
+
+def test_newer_inference_equals_the_authors_test_values():
+    fund = SharpeInference(0.036 / 0.079, 24, skew=-2.448, kurtosis=10.164)
+    assert fund.standard_error() == pytest.approx(0.32859, abs=1e-4)
+    assert SharpeInference(0.036 / 0.079, 24).standard_error() == pytest.approx(0.214, abs=1e-3)
+    assert fund.psr(0.0) == pytest.approx(0.98721, abs=1e-4)
+    assert fund.psr(0.1) == pytest.approx(0.93915, abs=1e-4)
+    assert fund.min_track_record() == pytest.approx(13.0288, abs=1e-4)
+    assert fund.miss_rate(0.5) == pytest.approx(0.31521, abs=1e-4)
+    assert fund.planned_false_discovery_rate(0.5, 0.05) == pytest.approx(0.58111, abs=1e-4)
+    assert fund.observed_false_discovery_rate(0.5, 0.05) == pytest.approx(0.30586, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("sharpe", "n", "expected"), [(0.5, 12, 0.306186), (0.5, 60, 0.136931), (1.5, 12, 0.420813)]
+)
+def test_lo_standard_errors(sharpe, n, expected):
+    assert lo_standard_error(sharpe, n) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_single_trial_is_not_deflated():
+    # The predecessor killed a lone run of Sharpe 3 with a DSR of 0.
+    sharpe = 3 / math.sqrt(252)
+    variance = trial_variance([sharpe])
+    dsr = deflated_sharpe(sharpe, 252, n_trials=1, variance=variance)
+    assert dsr == probabilistic_sharpe(sharpe, 252)
+    assert dsr > 0.99
+
+
+def test_close_sharpes_get_close_dsrs_and_not_zero_or_one():
+    # The predecessor mixed annual Sharpe with a bar count: 0.4 / 0.5 / 0.6 gave 0.0 / 0.5 / 1.0.
+    values = [
+        deflated_sharpe(s / math.sqrt(252), 252, n_trials=2, variance=0.5 / 252 / expected_maximum(2) ** 2)
+        for s in (0.4, 0.5, 0.6)
+    ]
+    assert all(0.3 < v < 0.7 for v in values)
+
+
+def test_undefined_trials_count_as_zero_in_the_trial_variance():
+    assert trial_variance([0.1, None, float("nan")]) == pytest.approx(trial_variance([0.1, 0.0, 0.0]))
+    assert trial_variance([]) == 0.0
+
+
+def test_too_few_observations_give_no_probability():
+    assert probabilistic_sharpe(0.3, 1) is None
+
+
+@given(st.floats(-0.5, 0.5), st.integers(3, 2000), st.integers(1, 1000), st.integers(1, 1000))
+def test_more_trials_never_raise_the_dsr(sharpe, n, fewer, more):
+    fewer, more = sorted((fewer, more))
+    low = deflated_sharpe(sharpe, n, n_trials=more, variance=0.01)
+    high = deflated_sharpe(sharpe, n, n_trials=fewer, variance=0.01)
+    assert low <= high + 1e-12
