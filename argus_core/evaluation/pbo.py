@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
+from math import comb
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -45,8 +46,8 @@ def overfitting_probability(
     """PBO of the columns of ``performance``.
 
     Block sums of r and r² give every split's Sharpe by one matrix product of the split matrix with the block sums.
-    Rows that do not fill a whole block are left out at the start. logit = ln(w/(1−w)) with w = rank/(N+1); ties share
-    the mean rank; PBO counts logits <= 0.
+    Rows that do not fill a whole block are left out at the start. logit = ln(w/(1−w)) with w = rank/(N+1); a tie
+    counts for the winner, so pass distinct columns; PBO counts logits <= 0.
 
     Args:
         performance: (n, N) per-period returns of the configurations of one grid, same clock, not demeaned.
@@ -64,7 +65,7 @@ def overfitting_probability(
     size = n // blocks
     used = performance[n - size * blocks :].reshape(blocks, size, strategies)
     sums, squares = used.sum(axis=1), (used * used).sum(axis=1)
-    chosen = np.zeros((_binomial(blocks), blocks))
+    chosen = np.zeros((comb(blocks, blocks // 2), blocks))
     for row, members in enumerate(combinations(range(blocks), blocks // 2)):
         chosen[row, list(members)] = 1.0
     half = size * blocks // 2
@@ -75,9 +76,8 @@ def overfitting_probability(
     of_winner = outside[rows, winner]
     # Block sums carry rounding: equal values must count as ties.
     tolerance = 1e-9 * np.maximum(1e-12, np.abs(outside).max(axis=1))
-    below = (outside < (of_winner - tolerance)[:, None]).sum(axis=1)
-    tied = (np.abs(outside - of_winner[:, None]) <= tolerance[:, None]).sum(axis=1)
-    share = (below + (tied + 1) / 2) / (strategies + 1)
+    rank = (outside <= (of_winner + tolerance)[:, None]).sum(axis=1)
+    share = rank / (strategies + 1)
     logits = np.log(share / (1 - share))
     best = inside[rows, winner]
     spread = ((best - best.mean()) ** 2).sum()
@@ -92,12 +92,6 @@ def overfitting_probability(
         n_blocks=blocks,
         n_strategies=strategies,
     )
-
-
-def _binomial(blocks: int) -> int:
-    from math import comb
-
-    return comb(blocks, blocks // 2)
 
 
 def _metric(sums: NDArray[np.float64], squares: NDArray[np.float64], count: int, metric: str) -> NDArray[np.float64]:

@@ -7,7 +7,16 @@ import pytest
 from argus_core.evaluation.pbo import overfitting_probability, split_count
 
 PBO_A = 0.01 * np.array(
-    [[2, -1, 1, 0], [1, 3, -2, 1], [-3, 1, 2, 2], [4, -2, 0, -1], [0, 2, 1, 3], [-1, 1, -3, 2], [2, 0, 2, -2], [1, -1, 3, 1]]
+    [
+        [2, -1, 1, 0],
+        [1, 3, -2, 1],
+        [-3, 1, 2, 2],
+        [4, -2, 0, -1],
+        [0, 2, 1, 3],
+        [-1, 1, -3, 2],
+        [2, 0, 2, -2],
+        [1, -1, 3, 1],
+    ]
 )
 
 
@@ -45,11 +54,10 @@ def test_noise_gives_one_half_on_average():
     assert np.std(values) == pytest.approx(0.18, abs=0.06)
 
 
-def test_identical_columns_are_ties_in_the_middle():
+def test_a_tie_out_of_sample_counts_for_the_winner():
     column = np.random.default_rng(4).normal(size=(40, 1))
     result = overfitting_probability(np.hstack([column, column, column]), blocks=4)
-    assert result.logits == pytest.approx(np.zeros(6), abs=1e-9)
-    assert result.pbo == 1.0
+    assert result.logits == pytest.approx(np.full(6, np.log(3)), abs=1e-9)
 
 
 @pytest.mark.parametrize(("periods", "blocks"), [(60, 12), (250, 16), (19, 0), (20, 4), (0, 0)])

@@ -82,9 +82,7 @@ def test_newer_inference_equals_the_authors_test_values():
     assert fund.observed_false_discovery_rate(0.5, 0.05) == pytest.approx(0.30586, abs=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("sharpe", "n", "expected"), [(0.5, 12, 0.306186), (0.5, 60, 0.136931), (1.5, 12, 0.420813)]
-)
+@pytest.mark.parametrize(("sharpe", "n", "expected"), [(0.5, 12, 0.306186), (0.5, 60, 0.136931), (1.5, 12, 0.420813)])
 def test_lo_standard_errors(sharpe, n, expected):
     assert lo_standard_error(sharpe, n) == pytest.approx(expected, abs=1e-5)
 
