@@ -87,7 +87,7 @@ class References(dy.Schema):
     trade_date = dy.Date(nullable=False)
     ts = dy.Datetime(time_unit="us", time_zone="UTC", nullable=False)
     available_at = dy.Datetime(time_unit="us", time_zone="UTC", nullable=False)
-    open = dy.Float64(nullable=False)
+    open = dy.Float64(nullable=True)
     close = dy.Float64(nullable=False)
 
 

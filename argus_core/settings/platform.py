@@ -67,7 +67,19 @@ class FilesSettings(Settings):
     volume_scopes: tuple[str, ...] = Field(
         ("sip", "ibkr", "none", "exchange", "mixed"), description="scopes accepted for a series; others are quarantined"
     )
+    daily_volume_scopes: tuple[str, ...] = Field(
+        ("sip", "ibkr", "none", "exchange", "mixed", "iex"),
+        description="scopes accepted for daily bars, of which only prices are used",
+    )
+    default_volume_scope: str = Field("sip", description="scope of bar files without a volume_scope column")
     time_zone: str = Field("UTC", description="zone assumed for naive timestamps")
+    daily_feeds: tuple[str, ...] = Field(
+        ("bars_1d", "fx_1d", "ecb_fixings", "closes_1d", "bars_1d_raw"),
+        description="a daily series comes from the first of these feeds that has it; feeds are never mixed",
+    )
+    crypto_symbols: dict[str, str] = Field(
+        default_factory=lambda: {"BTCUSDT": "BTC", "ETHUSDT": "ETH"}, description="exchange pair -> symbol"
+    )
 
 
 class ProvidersSettings(Settings):
@@ -95,6 +107,15 @@ class GateSettings(Settings):
         0.006, gt=0, description="a daily close off by more than this that recovers at the next open is flagged"
     )
     max_stale_bars: int = Field(30, ge=1, description="unchanged closes with zero volume in a row")
+    max_duplicate_share: float = Field(
+        0.9, gt=0, le=1, description="share of bars equal to an earlier session beyond which the day is a copy"
+    )
+    partial_day_volume_share: float = Field(
+        0.25, gt=0, description="a daily bar's volume against the median of 20 sessions; below: it ended early"
+    )
+    max_refused_quotes: float = Field(
+        0.5, gt=0, le=1, description="share of refused option quotes beyond which the whole snapshot fails"
+    )
 
 
 class OutcomeSettings(Settings):
