@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -155,7 +155,7 @@ def _warmup_sessions(calendar: TradingCalendar, first: date, count: int) -> list
     return [d for d in calendar.last_sessions(first, count + 1) if d < first]
 
 
-def _read(lake: Lake, table: str, days: Sequence[date], keys: dict[str, str | int], *, first: date) -> pl.DataFrame:
+def _read(lake: Lake, table: str, days: Sequence[date], keys: Mapping[str, str | int], *, first: date) -> pl.DataFrame:
     """All partitions of ``days`` with the column ``warmup`` (the partition lies before ``first``)."""
     frames = [
         lake.read(table, **keys, date=day).with_columns(pl.lit(day < first).alias("warmup"))
