@@ -1,0 +1,1 @@
+"""The assets, one file per noun, each beside its checks."""

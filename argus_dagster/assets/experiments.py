@@ -1,0 +1,178 @@
+"""`experiments`: every configured strategy and sweep on one pack. Sweeps are lanes inside the asset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from argus_core.market.lake import hash_of
+from argus_dagster.assets.replay_pack import seal
+from argus_dagster.metadata import counts, plot, preview
+from argus_dagster.partitions import Partitions, days_by_symbol, split_key
+from argus_dagster.workspace import Workspace
+
+TABLES = ("experiments", "experiment_trades", "experiment_returns", "trial_ledger")
+
+SHOWN = ("strategy", "params", "n_trades", "total_return", "sharpe", "max_drawdown", "fill_rate", "status")
+
+
+@dataclass(frozen=True)
+class PartitionRuns:
+    """The stored experiments of one symbol and date."""
+
+    runs: pl.DataFrame
+    reused: bool
+    pack_hash: str
+
+
+def experiment_keys(symbol: str, day: date) -> dict[str, str | date]:
+    return {"symbol": symbol, "date": day}
+
+
+def experiments_hash(workspace: Workspace, pack_hash: str) -> str:
+    """Hash of everything that the experiments on a pack depend on: pack, settings, strategy code, engine."""
+    from argus_core.experiments import experiment_inputs_hash
+
+    return hash_of([pack_hash, experiment_inputs_hash(workspace.project)])
+
+
+def run_partition(workspace: Workspace, symbol: str, day: date) -> PartitionRuns:
+    """Run (or reuse) all experiments of one symbol on the pack that ends at ``day`` and store them."""
+    # JAX is imported here, not when the code location loads.
+    from argus_core.experiments import run_experiments, write_manifests
+
+    project = workspace.project
+    pack = seal(workspace, symbol, day)
+    keys = experiment_keys(symbol, day)
+    inputs = experiments_hash(workspace, pack.pack_hash)
+    stamps = [workspace.lake.stamp(table, **keys) for table in TABLES]
+    if all(stamp is not None and stamp.inputs_hash == inputs for stamp in stamps):
+        return PartitionRuns(workspace.lake.read("experiments", **keys), True, pack.pack_hash)
+    found = run_experiments(pack, project, calendar=workspace.calendar)
+    frames = (found.runs, found.trades, found.returns, found.ledger)
+    write_manifests(project.resolve(project.loop.experiment.output_dir), symbol, day, found.manifests)
+    # `experiments` is written last: its footer says that the other three are there.
+    for table, frame in reversed(list(zip(TABLES, frames, strict=True))):
+        workspace.lake.write(
+            table,
+            frame,
+            keys=keys,
+            config_hash=project.config_hash,
+            producer="experiments",
+            inputs_hash=inputs,
+        )
+    return PartitionRuns(found.runs, False, pack.pack_hash)
+
+
+def _metadata(workspace: Workspace, symbol: str, day: date, partition: PartitionRuns) -> dict[str, Any]:
+    runs = partition.runs
+    ok = runs.filter(pl.col("status") == "ok")
+    best = ok.sort("sharpe", descending=True, nulls_last=True).head(20)
+    found: dict[str, Any] = {
+        "dagster/row_count": runs.height,
+        "pack_hash": partition.pack_hash,
+        "reused": partition.reused,
+        "runs_by_status": counts(dict(runs.group_by("status").len().rows())),
+        "trades": int(runs["n_trades"].fill_null(0).sum()),
+        "top_runs": preview(best, SHOWN, rows=20),
+    }
+    if best.height:
+        returns = workspace.lake.read("experiment_returns", **experiment_keys(symbol, day))
+        chosen = returns.filter(pl.col("run_id") == best["run_id"][0]).sort("trade_date")["daily_return"]
+        equity = (1 + chosen.fill_null(0.0)).cum_prod()
+        if equity.len() > 1:
+            found["equity_of_top_run"] = plot(equity.to_list())
+            found["drawdown_of_top_run"] = plot((equity / equity.cum_max() - 1).to_list())
+        sharpe = ok["sharpe"].drop_nulls()
+        if sharpe.len() > 1:
+            found["sharpe_distribution"] = plot(sharpe.to_list(), kind="histogram")
+    return found
+
+
+def build(partitions: Partitions) -> list[Any]:
+    @dg.asset(
+        name="experiments",
+        group_name="research",
+        partitions_def=partitions.date_symbol,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        deps=["replay_pack"],
+        kinds={"jax"},
+        pool="kernels",
+        code_version="1",
+        description="All strategies and sweeps of the config on one pack, with robustness blocks and the trial ledger.",
+    )
+    def experiments(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
+        hashes = []
+        for symbol, days in days_by_symbol(context.partition_keys).items():
+            for day in days:
+                partition = run_partition(workspace, symbol, day)
+                stamp = workspace.lake.stamp("experiments", **experiment_keys(symbol, day))
+                hashes.append(stamp.data_hash if stamp else "-")
+                key = next(k for k in context.partition_keys if str(k) == f"{day}|{symbol}")
+                context.add_asset_metadata(_metadata(workspace, symbol, day, partition), partition_key=key)
+                context.log.info(f"experiments {symbol} {day}: {partition.runs.height} runs, reused {partition.reused}")
+        return dg.MaterializeResult(data_version=dg.DataVersion(hashes[0] if len(hashes) == 1 else hash_of(hashes)))
+
+    @dg.asset_check(
+        name="no_lookahead",
+        asset="experiments",
+        description="Intents recomputed on truncated data and on a perturbed future; offenders are killed by name.",
+    )
+    def no_lookahead(
+        context: dg.AssetCheckExecutionContext, workspace: dg.ResourceParam[Workspace]
+    ) -> dg.AssetCheckResult:
+        runs = _stored(workspace, context.op_execution_context.partition_keys)
+        proved = runs.filter(pl.col("lookahead_ok").is_not_null())
+        offenders = proved.filter(~pl.col("lookahead_ok"))
+        return dg.AssetCheckResult(
+            passed=offenders.is_empty(),
+            severity=dg.AssetCheckSeverity.ERROR,
+            metadata={
+                "runs_proved": proved.height,
+                "offending_strategies": dg.MetadataValue.json(sorted(set(offenders["strategy"].to_list()))),
+            },
+            description=f"{offenders.height} of {proved.height} runs use the future",
+        )
+
+    @dg.asset_check(
+        name="accounting",
+        asset="experiments",
+        description="Final equity equals starting cash plus the PnL of all trades, run by run.",
+    )
+    def accounting(
+        context: dg.AssetCheckExecutionContext, workspace: dg.ResourceParam[Workspace]
+    ) -> dg.AssetCheckResult:
+        worst, judged = accounting_error(workspace, context.op_execution_context.partition_keys)
+        return dg.AssetCheckResult(
+            passed=worst < 0.01,
+            metadata={"largest_error_dollars": worst, "runs": judged},
+            description=f"largest difference {worst:.2e} dollars over {judged} runs",
+        )
+
+    return [experiments, no_lookahead, accounting]
+
+
+def _stored(workspace: Workspace, keys: Sequence[str]) -> pl.DataFrame:
+    return workspace.lake.read_many(
+        "experiments", [experiment_keys(symbol, day) for day, symbol in map(split_key, keys)]
+    )
+
+
+def accounting_error(workspace: Workspace, keys: Sequence[str]) -> tuple[float, int]:
+    """Largest |final equity - starting cash - sum of trade PnL| in dollars over the stored runs, and their number."""
+    worst, judged = 0.0, 0
+    for day, symbol in map(split_key, keys):
+        one = experiment_keys(symbol, day)
+        runs = workspace.lake.read("experiments", **one).filter(pl.col("status") == "ok")
+        trades = workspace.lake.read("experiment_trades", **one)
+        pnl = trades.group_by("run_id").agg(pl.col("pnl").sum())
+        joined = runs.join(pnl, on="run_id", how="left").with_columns(pl.col("pnl").fill_null(0.0))
+        error = (joined["final_equity"] - joined["starting_cash"] - joined["pnl"]).abs().max()
+        worst = max(worst, float(error or 0.0))  # type: ignore[arg-type]
+        judged += joined.height
+    return worst, judged

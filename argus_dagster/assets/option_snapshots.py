@@ -1,0 +1,83 @@
+"""`option_snapshots`: option chains as received, gated; date x underlying."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from argus_core.market.gates import gate_option_quotes
+from argus_core.market.lake import content_hash, hash_of
+from argus_core.market.quarantine import write_quarantine
+from argus_dagster.assets.bars import IO_RETRIES
+from argus_dagster.materialisation import materialise_series
+from argus_dagster.partitions import Partitions
+from argus_dagster.stage import Stage
+from argus_dagster.workspace import Workspace
+
+
+def snapshot_keys(workspace: Workspace, symbol: str, day: date) -> Mapping[str, str | int | date]:
+    return {"provider": workspace.project.options_provider, "underlying": symbol, "date": day}
+
+
+def _inputs(workspace: Workspace, symbol: str, day: date) -> str | None:
+    if not workspace.instrument(symbol).options:
+        return None
+    source = workspace.source(workspace.project.options_provider)
+    fingerprint = source.option_fingerprint(symbol, day)
+    return hash_of([fingerprint, workspace.project.platform.gates.config_hash]) if fingerprint else None
+
+
+def _gated(workspace: Workspace, symbol: str, days: Sequence[date]) -> Iterator[tuple[date, pl.DataFrame]]:
+    provider = workspace.project.options_provider
+    for day in days:
+        raw = workspace.source(provider).option_quotes(symbol, day)
+        if raw.is_empty():
+            continue
+        report = gate_option_quotes(raw, day, workspace.calendar, workspace.project.platform.gates)
+        write_quarantine(
+            workspace.lake, report.quarantined, stage="options", provider=provider, symbol=symbol, day=day
+        )
+        yield day, report.published
+
+
+OPTION_SNAPSHOTS = Stage(
+    table="option_snapshots",
+    keys=snapshot_keys,
+    config_hash=lambda workspace: workspace.project.platform.gates.config_hash,
+    inputs_hash=_inputs,
+    compute=_gated,
+)
+
+
+def _describe(workspace: Workspace, symbol: str, day: date, frame: pl.DataFrame) -> Mapping[str, Any]:
+    return {
+        "snapshots": frame["recv_ts"].n_unique(),
+        "contracts": frame["contract"].n_unique(),
+        "expiries": frame["expiry"].n_unique(),
+        "content_hash": content_hash(frame),
+    }
+
+
+def build(partitions: Partitions) -> list[Any]:
+    @dg.asset(
+        name="option_snapshots",
+        group_name="market",
+        partitions_def=partitions.date_symbol,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        deps=["landed_files"],
+        kinds={"parquet"},
+        retry_policy=IO_RETRIES,
+        pool="provider_io",
+        code_version="1",
+        description="Option chains as received (gate on `recv_ts`); empty for instruments without `options: true`.",
+    )
+    def option_snapshots(
+        context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]
+    ) -> dg.MaterializeResult:
+        return materialise_series(context, workspace, OPTION_SNAPSHOTS, _describe)
+
+    return [option_snapshots]

@@ -1,0 +1,237 @@
+"""`regimes` per symbol, and what holds for the whole market: `reference_bars`, `risk_flow`, `market_risk`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from argus_core.market.gates import gate_references
+from argus_core.market.lake import hash_of
+from argus_core.market.quarantine import write_quarantine
+from argus_core.regimes import compute_regimes, global_risk_flow, history_sessions, market_risk
+from argus_dagster.assets.bars import IO_RETRIES
+from argus_dagster.materialisation import materialise_dates, materialise_series
+from argus_dagster.metadata import counts
+from argus_dagster.partitions import Partitions
+from argus_dagster.stage import Stage, by_date, by_symbol, stamps_hash
+from argus_dagster.workspace import Workspace
+
+#: Sessions of reference bars before a date from which its last close-to-close returns are taken.
+REFERENCE_SESSIONS = 10
+
+
+def _history(workspace: Workspace, symbol: str, day: date) -> list[date]:
+    count = history_sessions(workspace.project.platform.regimes, workspace.instrument(symbol))
+    return workspace.calendar.last_sessions(day, count + 1)
+
+
+def _regime_inputs(workspace: Workspace, symbol: str, day: date) -> str | None:
+    if workspace.stamp("bars", symbol, day) is None:
+        return None
+    keys = [by_symbol(workspace, symbol, d) for d in _history(workspace, symbol, day)]
+    return stamps_hash(workspace, "bars", keys, workspace.project.platform.regimes.config_hash)
+
+
+def _regimes(workspace: Workspace, symbol: str, days: Sequence[date]) -> Iterator[tuple[date, pl.DataFrame]]:
+    known = workspace.sessions(_history(workspace, symbol, days[0])[0], days[-1])
+    bars = workspace.read_series("bars", symbol, known)
+    if bars.is_empty():
+        return
+    frame = compute_regimes(
+        bars,
+        workspace.instrument(symbol),
+        workspace.calendar,
+        workspace.project.platform.regimes,
+        anchors=(days[0], days[-1]),
+    )
+    dated = frame.join(bars.select("ts", "trade_date"), on="ts", how="left", maintain_order="left")
+    for day in days:
+        rows = dated.filter(pl.col("trade_date") == day).drop("trade_date")
+        if rows.height:
+            yield day, rows
+
+
+REGIMES = Stage(
+    table="regimes",
+    keys=by_symbol,
+    config_hash=lambda workspace: workspace.project.platform.regimes.config_hash,
+    inputs_hash=_regime_inputs,
+    compute=_regimes,
+)
+
+
+def _reference_keys(workspace: Workspace, symbol: str, day: date) -> Mapping[str, str | int | date]:
+    return {"provider": workspace.project.platform.providers.bars_primary, "date": day}
+
+
+def _reference_inputs(workspace: Workspace, symbol: str, day: date) -> str | None:
+    platform = workspace.project.platform
+    source = workspace.source(platform.providers.bars_primary)
+    fingerprint = source.reference_fingerprint(platform.risk_flow.symbols, day)
+    return hash_of([fingerprint, platform.gates.config_hash, platform.risk_flow.config_hash]) if fingerprint else None
+
+
+def _references(workspace: Workspace, symbol: str, days: Sequence[date]) -> Iterator[tuple[date, pl.DataFrame]]:
+    platform = workspace.project.platform
+    provider = platform.providers.bars_primary
+    for day in days:
+        raw = workspace.source(provider).references(platform.risk_flow.symbols, day)
+        if raw.is_empty():
+            continue
+        before = [d for d in workspace.calendar.last_sessions(day, 3) if d < day]
+        recent = workspace.lake.read_many("reference_bars", [_reference_keys(workspace, "", d) for d in before])
+        published, quarantined = gate_references(
+            raw, day, workspace.calendar, workspace.project.universe, platform.gates, recent=recent
+        )
+        write_quarantine(
+            workspace.lake, quarantined, stage="bars", provider=provider, symbol="references", day=day
+        )
+        yield day, published
+
+
+REFERENCE_BARS = Stage(
+    table="reference_bars",
+    keys=_reference_keys,
+    config_hash=lambda workspace: workspace.project.platform.gates.config_hash,
+    inputs_hash=_reference_inputs,
+    compute=_references,
+)
+
+
+def _reference_window(workspace: Workspace, day: date) -> list[date]:
+    return workspace.calendar.last_sessions(day, REFERENCE_SESSIONS + 1)
+
+
+def _flow_inputs(workspace: Workspace, symbol: str, day: date) -> str | None:
+    keys = [_reference_keys(workspace, "", d) for d in _reference_window(workspace, day)]
+    if not workspace.lake.exists("reference_bars", **keys[-1]):
+        return None
+    return stamps_hash(workspace, "reference_bars", keys, workspace.project.platform.risk_flow.config_hash)
+
+
+def _risk_flow(workspace: Workspace, symbol: str, days: Sequence[date]) -> Iterator[tuple[date, pl.DataFrame]]:
+    known = workspace.sessions(_reference_window(workspace, days[0])[0], days[-1])
+    frames = {d: workspace.lake.read_many("reference_bars", [_reference_keys(workspace, "", d)]) for d in known}
+    for day in days:
+        window = [frames[d] for d in _reference_window(workspace, day) if d in frames and frames[d].height]
+        yield day, global_risk_flow(pl.concat(window), workspace.project.platform.risk_flow, day)
+
+
+RISK_FLOW = Stage(
+    table="risk_flow",
+    keys=by_date,
+    config_hash=lambda workspace: workspace.project.platform.risk_flow.config_hash,
+    inputs_hash=_flow_inputs,
+    compute=_risk_flow,
+)
+
+
+def _basket(workspace: Workspace) -> dict[str, str]:
+    """The members of the risk basket whose regimes this project computes."""
+    return {s: vote for s, vote in workspace.project.universe.risk_basket.items() if s in workspace.symbols}
+
+
+def _risk_inputs(workspace: Workspace, symbol: str, day: date) -> str | None:
+    found = [workspace.stamp("regimes", member, day) for member in _basket(workspace)]
+    if not any(found):
+        return None
+    return hash_of([*(s.data_hash if s else "-" for s in found), workspace.project.platform.regimes.config_hash])
+
+
+def _market_risk(workspace: Workspace, symbol: str, days: Sequence[date]) -> Iterator[tuple[date, pl.DataFrame]]:
+    for day in days:
+        members = {member: workspace.read_series("regimes", member, [day]) for member in _basket(workspace)}
+        present = {member: frame for member, frame in members.items() if frame.height}
+        yield day, market_risk(present, _basket(workspace), workspace.project.platform.regimes)
+
+
+MARKET_RISK = Stage(
+    table="market_risk",
+    keys=by_date,
+    config_hash=lambda workspace: workspace.project.platform.regimes.config_hash,
+    inputs_hash=_risk_inputs,
+    compute=_market_risk,
+)
+
+
+def _describe_regimes(workspace: Workspace, symbol: str, day: date, frame: pl.DataFrame) -> Mapping[str, Any]:
+    return {
+        name: counts(dict(frame.group_by(name).len().rows()))
+        for name in ("vol_regime", "trend_regime", "liquidity_regime")
+    }
+
+
+def _describe_flow(workspace: Workspace, symbol: str, day: date, frame: pl.DataFrame) -> Mapping[str, Any]:
+    values = frame["global_risk_flow"].drop_nulls()
+    return {"global_risk_flow": float(values[-1])} if values.len() else {}
+
+
+def build(partitions: Partitions) -> list[Any]:
+    @dg.asset(
+        name="regimes",
+        group_name="labels",
+        partitions_def=partitions.date_symbol,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        deps=["bars"],
+        kinds={"polars"},
+        code_version="1",
+        description="Rule regimes of every bar (volatility, trend, liquidity, session), each known at the bar's end.",
+    )
+    def regimes(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
+        return materialise_series(context, workspace, REGIMES, _describe_regimes)
+
+    @dg.asset(
+        name="reference_bars",
+        group_name="market",
+        partitions_def=partitions.date,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        deps=["landed_files"],
+        kinds={"parquet"},
+        retry_policy=IO_RETRIES,
+        pool="provider_io",
+        code_version="1",
+        description="Daily bars of the risk-flow baskets, across symbols, with the moment each was published.",
+    )
+    def reference_bars(
+        context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]
+    ) -> dg.MaterializeResult:
+        return materialise_dates(context, workspace, REFERENCE_BARS)
+
+    @dg.asset(
+        name="risk_flow",
+        group_name="labels",
+        partitions_def=partitions.date,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        deps=[_window_dep("reference_bars", REFERENCE_SESSIONS)],
+        kinds={"polars"},
+        code_version="1",
+        description="Global risk flow: Asian, European and yen returns whose bars had ended and were published.",
+    )
+    def risk_flow(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
+        return materialise_dates(context, workspace, RISK_FLOW, _describe_flow)
+
+    @dg.asset(
+        name="market_risk",
+        group_name="labels",
+        partitions_def=partitions.date,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        deps=[dg.AssetDep("regimes", partition_mapping=dg.MultiToSingleDimensionPartitionMapping("date"))],
+        kinds={"polars"},
+        code_version="1",
+        description="Risk on, off or neutral: the votes of the basket's trend and volatility regimes.",
+    )
+    def market_risk_asset(
+        context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]
+    ) -> dg.MaterializeResult:
+        return materialise_dates(context, workspace, MARKET_RISK)
+
+    return [regimes, reference_bars, risk_flow, market_risk_asset]
+
+
+def _window_dep(name: str, sessions_back: int) -> dg.AssetDep:
+    """A dependency on a date asset and the sessions before it."""
+    return dg.AssetDep(name, partition_mapping=dg.TimeWindowPartitionMapping(start_offset=-sessions_back))

@@ -1,0 +1,95 @@
+"""`replay_pack`: the sealed, content-addressed input of every experiment on one symbol and window."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from argus_core.market.lake import hash_of
+from argus_core.packs import Pack, PackError, seal_pack
+from argus_dagster.metadata import counts, plot
+from argus_dagster.partitions import Partitions, days_by_symbol
+from argus_dagster.workspace import Workspace
+
+
+def seal(workspace: Workspace, symbol: str, day: date) -> Pack:
+    """Seal the pack whose window ends at ``day``.
+
+    Raises:
+        PackError: if the window holds no session with published bars and labels.
+    """
+    window = workspace.window(day)
+    if not window:
+        raise PackError(f"{symbol} {day}: the window is empty. Is {day} a session after calendar.start_date?")
+    project = workspace.project
+    return seal_pack(
+        workspace.lake,
+        project,
+        workspace.calendar,
+        symbol,
+        window[0],
+        window[-1],
+        output_dir=project.resolve(project.loop.pack.packs_output_dir),
+    )
+
+
+def window_mapping(workspace: Workspace) -> dg.MultiPartitionMapping:
+    """The sessions before a partition that its pack holds, symbol by symbol."""
+    pack = workspace.project.loop.pack
+    if pack.last_n_days is not None:
+        back = pack.last_n_days - 1
+    else:
+        assert pack.start_date is not None
+        assert pack.end_date is not None
+        back = max(len(workspace.sessions(pack.start_date, pack.end_date)) - 1, 0)
+    return dg.MultiPartitionMapping(
+        {
+            "date": dg.DimensionPartitionMapping("date", dg.TimeWindowPartitionMapping(start_offset=-back)),
+            "symbol": dg.DimensionPartitionMapping("symbol", dg.IdentityPartitionMapping()),
+        }
+    )
+
+
+def build(partitions: Partitions, workspace: Workspace) -> list[Any]:
+    window = window_mapping(workspace)
+    same_date = dg.MultiToSingleDimensionPartitionMapping("date")
+
+    @dg.asset(
+        name="replay_pack",
+        group_name="packs",
+        partitions_def=partitions.date_symbol,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        deps=[
+            *(dg.AssetDep(name, partition_mapping=window) for name in ("bars", "outcomes", "regimes", "option_snapshots")),
+            *(dg.AssetDep(name, partition_mapping=same_date) for name in ("risk_flow", "market_risk")),
+        ],
+        kinds={"parquet"},
+        code_version="1",
+        description="Bars, outcomes, regimes, chains and market state of one window, sealed under one hash.",
+    )
+    def replay_pack(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
+        hashes = []
+        for symbol, days in days_by_symbol(context.partition_keys).items():
+            for day in days:
+                pack = seal(workspace, symbol, day)
+                manifest = pack.manifest
+                hashes.append(pack.pack_hash)
+                key = next(k for k in context.partition_keys if str(k) == f"{day}|{symbol}")
+                context.add_asset_metadata(
+                    {
+                        "pack_hash": pack.pack_hash,
+                        "folder": dg.MetadataValue.path(str(Path(pack.folder))),
+                        "window": f"{manifest.sessions[0]} to {manifest.sessions[-1]}",
+                        "sessions": len(manifest.sessions),
+                        "missing_sessions": len(manifest.missing_sessions),
+                        "rows": counts({name: entry.rows for name, entry in manifest.tables.items()}),
+                        "close": plot(pack.table("bars")["close"].to_list()),
+                    },
+                    partition_key=key,
+                )
+        return dg.MaterializeResult(data_version=dg.DataVersion(hashes[0] if len(hashes) == 1 else hash_of(hashes)))
+
+    return [replay_pack]

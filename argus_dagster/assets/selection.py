@@ -1,0 +1,144 @@
+"""`rankings`, `killed`, `candidates`: which runs of a date live, over all symbols, and why the others do not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import polars as pl
+
+from argus_core.market.lake import hash_of
+from argus_dagster.assets.experiments import TABLES, experiment_keys
+from argus_dagster.metadata import counts, preview
+from argus_dagster.partitions import Partitions
+from argus_dagster.workspace import Workspace
+
+if TYPE_CHECKING:
+    from argus_core.evaluation import Evaluation
+
+RESULTS = ("rankings", "killed", "candidates")
+
+SHOWN = ("rank", "strategy", "symbol", "params", "score", "dsr", "killed", "verdict")
+
+
+def read_cycle(workspace: Workspace, table: str, day: date) -> pl.DataFrame:
+    """One experiments table of a date over all symbols of the config, in config order."""
+    return workspace.lake.read_many(table, [experiment_keys(symbol, day) for symbol in workspace.symbols])
+
+
+def cycle_inputs(workspace: Workspace, day: date) -> str:
+    """Hash of the experiments that a date's selection rests on, and of the settings that judge them."""
+    stamps = [
+        workspace.lake.stamp(table, **experiment_keys(symbol, day)) for symbol in workspace.symbols for table in TABLES
+    ]
+    project = workspace.project
+    return hash_of([*(s.data_hash if s else "-" for s in stamps), project.loop.evaluation.config_hash])
+
+
+def judge(workspace: Workspace, day: date) -> Evaluation:
+    """Evaluate all runs of a date."""
+    from argus_core.evaluation import evaluate
+
+    project = workspace.project
+    runs = read_cycle(workspace, "experiments", day)
+    if runs.is_empty():
+        raise dg.Failure(f"rankings {day}: no experiments on this date. Materialise `experiments` first.")
+    return evaluate(
+        runs,
+        read_cycle(workspace, "experiment_returns", day),
+        read_cycle(workspace, "trial_ledger", day),
+        project.loop.evaluation,
+        project.loop.experiment,
+        root=project.root,
+    )
+
+
+def decided_at(workspace: Workspace, day: date) -> str:
+    """The moment a date's documents speak for: the close of its session. No wall clock enters a result."""
+    return workspace.calendar.session_bounds(day)[1].isoformat()
+
+
+def store(workspace: Workspace, day: date, evaluation: Evaluation) -> dict[str, str]:
+    """Write the three tables and the JSON files of a date; return the data hash of each table."""
+    from argus_core.evaluation import write_json
+
+    inputs = cycle_inputs(workspace, day)
+    hashes = {}
+    for name in RESULTS:
+        written = workspace.lake.write(
+            name,
+            getattr(evaluation, name),
+            keys={"date": day},
+            config_hash=workspace.project.loop.evaluation.config_hash,
+            producer=name,
+            inputs_hash=inputs,
+        )
+        hashes[name] = written.data_hash
+    write_json(evaluation, workspace.project, day, generated_at=decided_at(workspace, day))
+    return hashes
+
+
+def kill_counts(killed: pl.DataFrame) -> dict[str, int]:
+    return dict(killed.group_by("reason").len().sort("reason").rows()) if killed.height else {}
+
+
+def build(partitions: Partitions) -> list[Any]:
+    upstream = dg.AssetDep("experiments", partition_mapping=dg.MultiToSingleDimensionPartitionMapping("date"))
+    describe = {
+        "rankings": "Every run of the date in order of its composite score, with its verdict in words.",
+        "killed": "One row per run and kill reason: value, threshold, and what would have to change.",
+        "candidates": "The best surviving parameter set per strategy and symbol, with its alternatives.",
+    }
+
+    @dg.multi_asset(
+        name="selection",
+        specs=[
+            dg.AssetSpec(
+                name,
+                group_name="selection",
+                deps=[upstream],
+                partitions_def=partitions.date,
+                kinds={"jax"},
+                description=describe[name],
+                code_version="1",
+            )
+            for name in RESULTS
+        ],
+        partitions_def=partitions.date,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        pool="kernels",
+    )
+    def selection(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> Any:
+        days = sorted(date.fromisoformat(key) for key in context.partition_keys)
+        versions: dict[str, list[str]] = {name: [] for name in RESULTS}
+        for day in days:
+            evaluation = judge(workspace, day)
+            for name, version in store(workspace, day, evaluation).items():
+                versions[name].append(version)
+                context.add_asset_metadata(
+                    _metadata(evaluation, name), asset_key=dg.AssetKey(name), partition_key=day.isoformat()
+                )
+            context.log.info(f"{day}: {evaluation.rankings.height} runs, {evaluation.candidates.height} candidates")
+        for name in RESULTS:
+            yield dg.MaterializeResult(asset_key=name, data_version=dg.DataVersion(_version(versions[name])))
+
+    return [selection]
+
+
+def _version(hashes: Sequence[str]) -> str:
+    return hashes[0] if len(hashes) == 1 else hash_of(hashes)
+
+
+def _metadata(evaluation: Evaluation, name: str) -> dict[str, Any]:
+    frame = getattr(evaluation, name)
+    found: dict[str, Any] = {"dagster/row_count": frame.height}
+    if name == "rankings":
+        found["top"] = preview(frame, [c for c in SHOWN if c in frame.columns], rows=15)
+        found["joint_test"] = dg.MetadataValue.json(evaluation.joint_test)
+    elif name == "killed":
+        found["kill_reasons"] = counts(kill_counts(frame))
+    elif frame.height:
+        found["preview"] = preview(frame)
+    return found

@@ -1,0 +1,83 @@
+"""Build the asset graph, its jobs and its automation for one workspace."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+
+from argus_dagster.assets import (
+    allocations,
+    bars,
+    experiments,
+    landed_files,
+    option_snapshots,
+    outcomes,
+    regimes,
+    replay_pack,
+    selection,
+)
+from argus_dagster.partitions import Partitions, build_partitions
+from argus_dagster.sensors import build_sensors
+from argus_dagster.workspace import Workspace
+
+#: Jobs by name and the assets of each. Different partition shapes cannot share a run, hence four.
+JOBS = {
+    "market": ("bars_raw", "bars", "option_snapshots", "outcomes", "regimes"),
+    "market_wide": ("reference_bars", "risk_flow", "market_risk"),
+    "research": ("replay_pack", "experiments"),
+    "selection": ("rankings", "killed", "candidates", "allocations", "cycle_report"),
+}
+
+#: A partition older than this at the head of the graph is stale (a long weekend passes).
+STALE_AFTER = timedelta(days=5)
+
+
+def partitions_of(workspace: Workspace) -> Partitions:
+    return build_partitions(workspace.project.platform.calendar, workspace.calendar, workspace.symbols)
+
+
+def build_assets(workspace: Workspace, partitions: Partitions) -> list[Any]:
+    """All assets and checks of the graph."""
+    return [
+        *landed_files.build(),
+        *bars.build(partitions),
+        *option_snapshots.build(partitions),
+        *outcomes.build(partitions),
+        *regimes.build(partitions),
+        *replay_pack.build(partitions, workspace),
+        *experiments.build(partitions),
+        *selection.build(partitions),
+        *allocations.build(partitions),
+    ]
+
+
+def build_definitions(workspace: Workspace) -> dg.Definitions:
+    """Assets, checks, jobs, schedules and sensors of one workspace."""
+    partitions = partitions_of(workspace)
+    assets = build_assets(workspace, partitions)
+    jobs = {
+        name: dg.define_asset_job(
+            name,
+            selection=dg.AssetSelection.assets(*members),
+            tags={"argus/job": name},
+            description=f"{', '.join(members)} on the partitions of the run",
+        )
+        for name, members in JOBS.items()
+    }
+    schedules, sensors = build_sensors(workspace, jobs)
+    fresh = dg.FreshnessPolicy.time_window(fail_window=STALE_AFTER)
+    definitions = dg.Definitions(
+        assets=[item for item in assets if not isinstance(item, dg.AssetChecksDefinition)],
+        asset_checks=[item for item in assets if isinstance(item, dg.AssetChecksDefinition)],
+        jobs=list(jobs.values()),
+        schedules=schedules,
+        sensors=sensors,
+        resources={"workspace": dg.ResourceDefinition.hardcoded_resource(workspace)},
+        # The graph is a chain and JAX and Polars use the cores: a process per step would only cost its start.
+        executor=dg.in_process_executor,
+    )
+    return definitions.map_asset_specs(
+        func=lambda spec: dg.apply_freshness_policy(spec, fresh) if spec.key.path[-1] in ("bars", "allocations") else spec
+    )

@@ -1,0 +1,164 @@
+"""What keeps Argus going: a daily schedule, a sensor on fresh bars, one that joins the jobs, and notifications."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+
+from argus_dagster.assets.bars import BARS_RAW
+from argus_dagster.assets.experiments import experiment_keys, experiments_hash
+from argus_dagster.assets.option_snapshots import OPTION_SNAPSHOTS
+from argus_dagster.assets.regimes import MARKET_RISK, RISK_FLOW
+from argus_dagster.assets.selection import cycle_inputs
+from argus_dagster.notifications import notify
+from argus_dagster.partitions import date_symbol_key
+from argus_dagster.workspace import Workspace
+
+#: Half past one UTC: the day's partition exists from midnight UTC on, the last New York session is over.
+DAILY_CRON = "30 1 * * 2-6"
+
+#: Sessions that the sensors look back at for corrected or late data.
+LOOK_BACK = 5
+
+
+def newest_session(workspace: Workspace, now: datetime) -> date:
+    """The newest session whose partition exists: the last one before ``now``'s UTC date."""
+    return workspace.calendar.last_sessions(now.date() - timedelta(days=1), 1)[-1]
+
+
+def fingerprints(workspace: Workspace, days: Sequence[date]) -> dict[str, str]:
+    """Fingerprint of the source's data by date x symbol key, where the source has data."""
+    found = {}
+    for day in days:
+        for symbol in workspace.symbols:
+            one = BARS_RAW.inputs_hash(workspace, symbol, day)
+            if one:
+                chain = OPTION_SNAPSHOTS.inputs_hash(workspace, symbol, day)
+                found[date_symbol_key(day, symbol)] = f"{one[:16]}{(chain or '')[:8]}"
+    return found
+
+
+def fresh_requests(
+    workspace: Workspace, known: Mapping[str, str], days: Sequence[date]
+) -> tuple[list[dg.RunRequest], dict[str, str]]:
+    """Runs of job `market` for data that are new or changed since ``known``, and the new cursor."""
+    now = fingerprints(workspace, days)
+    requests = [
+        dg.RunRequest(partition_key=key, run_key=f"market:{key}:{mark}", tags={"argus/why": "fresh bars"})
+        for key, mark in now.items()
+        if known.get(key) != mark
+    ]
+    return requests, now
+
+
+def due_phases(workspace: Workspace, day: date) -> Iterator[tuple[str, list[str], str]]:
+    """Jobs that a session needs next, in order: (job, partition keys, hash of the inputs they would rest on).
+
+    A phase is due when the one before it is complete and its own result rests on other inputs, so a sensor may ask at
+    any time and a rerun that changes nothing asks for nothing.
+    """
+    ready = [s for s in workspace.symbols if workspace.stamp("regimes", s, day) and workspace.stamp("outcomes", s, day)]
+    if not ready:
+        return
+    wide = [stage.inputs_hash(workspace, "", day) or "-" for stage in (RISK_FLOW, MARKET_RISK)]
+    if RISK_FLOW.due(workspace, "", [day]) or MARKET_RISK.due(workspace, "", [day]) or not _wide_done(workspace, day):
+        yield "market_wide", [day.isoformat()], "".join(part[:12] for part in wide) + str(len(ready))
+        return
+    waiting = [s for s in ready if not _experiments_current(workspace, s, day)]
+    if waiting:
+        mark = "".join((workspace.stamp("outcomes", s, day) or _none()).data_hash[:8] for s in waiting)
+        yield "research", [date_symbol_key(day, s) for s in waiting], mark + workspace.project.config_hash
+        return
+    stamp = workspace.lake.stamp("candidates", date=day)
+    inputs = cycle_inputs(workspace, day)
+    if stamp is None or stamp.inputs_hash != inputs:
+        yield "selection", [day.isoformat()], inputs
+
+
+def _none() -> Any:
+    raise AssertionError("a symbol that is ready has outcomes")
+
+
+def _wide_done(workspace: Workspace, day: date) -> bool:
+    return workspace.lake.exists("risk_flow", date=day) and workspace.lake.exists("market_risk", date=day)
+
+
+def _experiments_current(workspace: Workspace, symbol: str, day: date) -> bool:
+    """Whether experiments exist that rest on labels of the day as they are (the pack hash is checked when they run)."""
+    stamp = workspace.lake.stamp("experiments", **experiment_keys(symbol, day))
+    if stamp is None:
+        return False
+    from argus_core.packs import PackError, open_pack
+
+    folder = workspace.project.resolve(workspace.project.loop.pack.packs_output_dir)
+    window = workspace.window(day)
+    try:
+        pack = open_pack(folder / f"{symbol}_{window[0]}_{window[-1]}")
+    except PackError:
+        return False
+    return stamp.inputs_hash == experiments_hash(workspace, pack.pack_hash)
+
+
+def build_sensors(workspace: Workspace, jobs: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
+    """The schedule and the sensors of a workspace."""
+    settings = workspace.project.loop.notify
+
+    @dg.schedule(name="daily_market", job=jobs["market"], cron_schedule=DAILY_CRON, execution_timezone="UTC")
+    def daily_market(context: dg.ScheduleEvaluationContext) -> Any:
+        """After the close of each session: one run of job `market` per symbol."""
+        day = newest_session(workspace, context.scheduled_execution_time.astimezone(UTC))
+        requests, _ = fresh_requests(workspace, {}, [day])
+        return requests or dg.SkipReason(f"no source has bars of {day} yet")
+
+    @dg.sensor(name="fresh_bars", job=jobs["market"], minimum_interval_seconds=300)
+    def fresh_bars(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        """New or corrected data of the last sessions: one run of job `market` per date and symbol."""
+        day = newest_session(workspace, datetime.now(UTC))
+        known = json.loads(context.cursor) if context.cursor else {}
+        requests, cursor = fresh_requests(workspace, known, workspace.calendar.last_sessions(day, LOOK_BACK))
+        if not requests:
+            return dg.SensorResult(skip_reason=f"no fresh bars up to {day}", cursor=json.dumps(cursor, sort_keys=True))
+        return dg.SensorResult(run_requests=requests, cursor=json.dumps(cursor, sort_keys=True))
+
+    @dg.sensor(
+        name="next_phase",
+        jobs=[jobs["market_wide"], jobs["research"], jobs["selection"]],
+        minimum_interval_seconds=60,
+    )
+    def next_phase(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        """When a job is complete, the next one of its session: market -> market_wide -> research -> selection."""
+        day = newest_session(workspace, datetime.now(UTC))
+        requests = [
+            dg.RunRequest(job_name=job, partition_key=key, run_key=f"{job}:{key}:{mark}")
+            for session in workspace.calendar.last_sessions(day, LOOK_BACK)
+            for job, keys, mark in due_phases(workspace, session)
+            for key in keys
+        ]
+        return dg.SensorResult(run_requests=requests, skip_reason=None if requests else "every session is complete")
+
+    @dg.run_failure_sensor(name="run_failed")
+    def run_failed(context: dg.RunFailureSensorContext) -> None:
+        """Tell the channels of `notify` which run failed and why."""
+        notify(settings, "run failed", {"job": context.dagster_run.job_name, "error": context.failure_event.message})
+
+    @dg.run_status_sensor(
+        name="cycle_complete", run_status=dg.DagsterRunStatus.SUCCESS, monitored_jobs=[jobs["selection"]]
+    )
+    def cycle_complete(context: dg.RunStatusSensorContext) -> None:
+        """Tell the channels of `notify` what a finished cycle decided."""
+        notify(settings, "cycle complete", cycle_details(workspace, context.dagster_run.tags.get("dagster/partition")))
+
+    return [daily_market], [fresh_bars, next_phase, run_failed, cycle_complete]
+
+
+def cycle_details(workspace: Workspace, day: str | None) -> dict[str, Any]:
+    """What a cycle's message says."""
+    if day is None:
+        return {"date": None}
+    rankings = workspace.lake.read("rankings", date=day)
+    candidates = workspace.lake.read("candidates", date=day)
+    return {"date": day, "runs": rankings.height, "candidates": candidates.height}
