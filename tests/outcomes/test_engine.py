@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from datetime import date, timedelta
 from pathlib import Path
@@ -76,7 +77,7 @@ def plain_outcomes(
                 out["seconds_to_max_runup"] = int((top["end"] - bar["end"]).total_seconds())
                 out["seconds_to_max_drawdown"] = int((bottom["end"] - bar["end"]).total_seconds())
                 closes = [bar["close"], *(b["close"] for b in window)]
-                returns = [math.log(b / a) for a, b in zip(closes, closes[1:], strict=False)]
+                returns = [math.log(b / a) for a, b in itertools.pairwise(closes)]
                 if len(returns) > 1:
                     mean = math.fsum(returns) / len(returns)
                     vol = math.sqrt(math.fsum((r - mean) ** 2 for r in returns) / (len(returns) - 1))
