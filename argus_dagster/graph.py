@@ -78,6 +78,7 @@ def build_definitions(workspace: Workspace) -> dg.Definitions:
         # The graph is a chain and JAX and Polars use the cores: a process per step would only cost its start.
         executor=dg.in_process_executor,
     )
-    return definitions.map_asset_specs(
-        func=lambda spec: dg.apply_freshness_policy(spec, fresh) if spec.key.path[-1] in ("bars", "allocations") else spec
+    return definitions.map_resolved_asset_specs(
+        func=lambda spec: dg.apply_freshness_policy(spec, fresh),
+        selection=dg.AssetSelection.assets("bars", "allocations"),
     )

@@ -72,7 +72,9 @@ def _matching(context: dg.AssetExecutionContext, key: str) -> str:
 
 
 def _log(context: dg.AssetExecutionContext, stage: Stage, symbol: str, results: Mapping[date, PartitionResult]) -> None:
-    tally = {status: sum(r.status == status for r in results.values()) for status in ("computed", "unchanged", "no_input")}
+    tally = {
+        status: sum(r.status == status for r in results.values()) for status in ("computed", "unchanged", "no_input")
+    }
     context.log.info(f"{stage.table} {symbol}: {tally}")
 
 

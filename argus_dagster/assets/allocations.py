@@ -133,7 +133,7 @@ def build(partitions: Partitions) -> list[Any]:
                 "gross_weight": gross,
                 "gross_cap": limits.gross_cap,
             },
-            description=f"largest weight {largest:.4f} of {limits.per_play_cap}, gross {gross:.4f} of {limits.gross_cap}",
+            description=f"largest {largest:.4f} of {limits.per_play_cap}, gross {gross:.4f} of {limits.gross_cap}",
         )
 
     @dg.asset(

@@ -136,9 +136,7 @@ def _publish(workspace: Workspace, symbol: str, days: Sequence[date]) -> Iterato
             producer="bars",
             inputs_hash=hash_of([raw.data_hash if raw else "-", _gates_hash(workspace)]),
         )
-        write_quarantine(
-            workspace.lake, report.quarantined, stage="bars", provider=provider, symbol=symbol, day=day
-        )
+        write_quarantine(workspace.lake, report.quarantined, stage="bars", provider=provider, symbol=symbol, day=day)
         if report.passed:
             yield day, report.published
 

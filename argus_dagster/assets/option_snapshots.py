@@ -38,9 +38,7 @@ def _gated(workspace: Workspace, symbol: str, days: Sequence[date]) -> Iterator[
         if raw.is_empty():
             continue
         report = gate_option_quotes(raw, day, workspace.calendar, workspace.project.platform.gates)
-        write_quarantine(
-            workspace.lake, report.quarantined, stage="options", provider=provider, symbol=symbol, day=day
-        )
+        write_quarantine(workspace.lake, report.quarantined, stage="options", provider=provider, symbol=symbol, day=day)
         yield day, report.published
 
 

@@ -92,5 +92,3 @@ def build(partitions: Partitions) -> list[Any]:
         return materialise_series(context, workspace, OUTCOMES, _describe)
 
     return [outcomes]
-
-

@@ -87,9 +87,7 @@ def _references(workspace: Workspace, symbol: str, days: Sequence[date]) -> Iter
         published, quarantined = gate_references(
             raw, day, workspace.calendar, workspace.project.universe, platform.gates, recent=recent
         )
-        write_quarantine(
-            workspace.lake, quarantined, stage="bars", provider=provider, symbol="references", day=day
-        )
+        write_quarantine(workspace.lake, quarantined, stage="bars", provider=provider, symbol="references", day=day)
         yield day, published
 
 

@@ -63,7 +63,10 @@ def build(partitions: Partitions, workspace: Workspace) -> list[Any]:
         partitions_def=partitions.date_symbol,
         backfill_policy=dg.BackfillPolicy.single_run(),
         deps=[
-            *(dg.AssetDep(name, partition_mapping=window) for name in ("bars", "outcomes", "regimes", "option_snapshots")),
+            *(
+                dg.AssetDep(name, partition_mapping=window)
+                for name in ("bars", "outcomes", "regimes", "option_snapshots")
+            ),
             *(dg.AssetDep(name, partition_mapping=same_date) for name in ("risk_flow", "market_risk")),
         ],
         kinds={"parquet"},
