@@ -1,0 +1,27 @@
+"""Judge strategies: composite score, kill rules, the joint test over every trial, rankings and candidates."""
+
+from argus_core.evaluation.joint import BENCHMARK_STRATEGY
+from argus_core.evaluation.kill import KillReason, read_thresholds, resolve_thresholds
+from argus_core.evaluation.verdict import (
+    CANDIDATE_SCHEMA,
+    KILLED_SCHEMA,
+    RANKING_SCHEMA,
+    Evaluation,
+    evaluate,
+    write_document,
+    write_json,
+)
+
+__all__ = [
+    "BENCHMARK_STRATEGY",
+    "CANDIDATE_SCHEMA",
+    "KILLED_SCHEMA",
+    "RANKING_SCHEMA",
+    "Evaluation",
+    "KillReason",
+    "evaluate",
+    "read_thresholds",
+    "resolve_thresholds",
+    "write_document",
+    "write_json",
+]

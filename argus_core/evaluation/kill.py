@@ -1,4 +1,4 @@
-"""Kill rules: every reason why a run may not be promoted, with value, threshold, a sentence and what would change it."""
+"""Kill rules: every reason why a run may not be promoted: value, threshold, a sentence, and what would change it."""
 
 from __future__ import annotations
 
@@ -326,7 +326,7 @@ _RULES: tuple[_Rule, ...] = (
         "mc_ruin_upper",
         "mc_ruin_prob",
         floor=False,
-        words="The probability of ruin may be as high as {value:.1%} (upper confidence bound); {limit:.1%} is the most.",
+        words="The probability of ruin may be as high as {value:.1%} (upper bound); {limit:.1%} is the most.",
         remedy="Smaller positions, or more resampled paths where the bound rather than the estimate is too high.",
     ),
     _monte_carlo(

@@ -1,7 +1,7 @@
 """Probability of backtest overfitting by combinatorially symmetric cross-validation (CSCV).
 
-Bailey, Borwein, López de Prado & Zhu, Journal of Computational Finance 20(4), 2017. Every split of S even blocks into two
-halves: the winner in sample is ranked out of sample; PBO is the share of splits where it falls into the worse half.
+Bailey, Borwein, López de Prado & Zhu, Journal of Computational Finance 20(4), 2017. Every split of S even blocks into
+two halves: the winner in sample is ranked out of sample; PBO is the share of splits where it falls into the worse half.
 
 Warning: on pure noise PBO is about 0.50 with a standard deviation of 0.18 (50 strategies, 8 blocks): a PBO below 0.5 is
 no evidence of anything. It is reported, and kills only where a threshold is set.

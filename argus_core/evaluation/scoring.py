@@ -66,7 +66,7 @@ def regime_share(run: Mapping[str, Any]) -> tuple[str, float | None]:
     """The factor (vol, trend, session) on one label of which most of the PnL rests, and that share.
 
     A strategy whose PnL falls in a single session trades in that session by design: its hours are no dependency, and
-    the session factor is left out. All PnL from one volatility or trend regime is a dependency, whatever else is reported.
+    the session factor is left out. All PnL from one volatility or trend regime is a dependency, whatever else is told.
     """
     shares = {}
     for factor in ("vol", "trend", "session"):

@@ -145,7 +145,7 @@ class SharpeInference:
         return _NORMAL.cdf((critical - alternative) / self.standard_error(alternative))
 
     def planned_false_discovery_rate(self, alternative: float, prior: float, alpha: float = 0.05) -> float:
-        """P(H0 | rejected) for a test at ``alpha`` where a share ``prior`` of strategies has the alternative's Sharpe."""
+        """P(H0 | rejected) at ``alpha`` where a share ``prior`` of all strategies has the alternative's Sharpe."""
         power = 1 - self.miss_rate(alternative, alpha=alpha)
         return alpha * (1 - prior) / (alpha * (1 - prior) + power * prior)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from argus_core.evaluation.pbo import overfitting_probability, split_count
 
 PBO_A = 0.01 * np.array(

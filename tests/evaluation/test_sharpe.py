@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from argus_core.evaluation.sharpe import (
     SharpeInference,
     deflated_sharpe,
@@ -16,8 +19,6 @@ from argus_core.evaluation.sharpe import (
     probabilistic_sharpe,
     trial_variance,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,12 @@ from itertools import product
 
 import numpy as np
 import pytest
+
 from argus_core.evaluation.spa import (
     resample_counts,
     spa_test,
-    statistics_of_means,
     stationary_variance,
+    statistics_of_means,
 )
 
 SPA_A = np.array(
