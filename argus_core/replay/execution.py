@@ -5,10 +5,10 @@ The functions take numbers or NumPy arrays alike. The rules of the contract, mad
 * ``fill_row[i]`` is the first row j > i with ts[j] >= available_at[i] + latency; with ``signal_close`` it is i itself.
   Whether data are missing on the way is judged at that row only.
 * A fill at the open is stamped ts[j]; a stop that gaps through fills at the open, too. A stop or target touched inside
-  the bar, a fill at the close and a forced liquidation are stamped end[j].
-* With ``signal_close`` the entry time is available_at[i], protective exits start with the next bar, and the equity of
-  row i is marked after the fill. A time stop fills at the open (``next_worst``: at the adverse extreme) of the first
-  bar with ts >= entry time + hold.
+  the bar and a forced liquidation are stamped end[j].
+* With ``signal_close`` fills of decisions are stamped available_at[i], protective exits start with the next bar, and
+  the equity of row i is marked after the fill.
+* A time stop fills at the open (``next_worst``: at the adverse extreme) of the first bar with ts >= entry time + hold.
 * The last row decides nothing. An open position is closed at its close and marked ``forced``; it counts as a fill.
   An order that never met a bar is neither a fill nor a reject.
 * Flat, equity equals cash, so sizing rests on cash: requested = quantity, or size * cash * leverage / price.

@@ -17,11 +17,13 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict
 
 #: Columns of a columnar intent frame; all but ``enter`` may be left out (defaults in brackets).
-#: enter +1 long, -1 short, 0 nothing; exit (False); size: share of equity (1.0); distances in price units (null: none).
+#: enter +1 long, -1 short, 0 nothing; exit (False); size: share of equity (1.0); quantity: fixed shares, wins over size
+#: (null: by size); distances in price units (null: none).
 INTENT_COLUMNS: Mapping[str, pl.DataType] = {
     "enter": pl.Int8(),
     "exit": pl.Boolean(),
     "size": pl.Float64(),
+    "quantity": pl.Float64(),
     "stop_distance": pl.Float64(),
     "target_distance": pl.Float64(),
     "max_hold_seconds": pl.Float64(),
