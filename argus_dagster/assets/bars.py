@@ -136,7 +136,15 @@ def _publish(workspace: Workspace, symbol: str, days: Sequence[date]) -> Iterato
             producer="bars",
             inputs_hash=hash_of([raw.data_hash if raw else "-", _gates_hash(workspace)]),
         )
-        write_quarantine(workspace.lake, report.quarantined, stage="bars", provider=provider, symbol=symbol, day=day)
+        write_quarantine(
+            workspace.lake,
+            report.quarantined,
+            stage="bars",
+            provider=provider,
+            symbol=symbol,
+            day=day,
+            config_hash=_gates_hash(workspace),
+        )
         if report.passed:
             yield day, report.published
 

@@ -23,9 +23,9 @@ def report_metadata(report: ImportReport) -> dict[str, Any]:
     frame = report.to_frame()
     return {
         "files": frame.height,
-        "rows_landed": int(frame["landed"].sum()) if frame.height else 0,
-        "rows_quarantined": int(frame["quarantined"].sum()) if frame.height else 0,
-        "reasons": counts(report.reasons()),
+        "rows_read": report.rows_read,
+        "rows_landed": report.rows_landed,
+        "quarantined": counts(report.quarantined),
         "preview": preview(frame, rows=20),
     }
 

@@ -38,7 +38,15 @@ def _gated(workspace: Workspace, symbol: str, days: Sequence[date]) -> Iterator[
         if raw.is_empty():
             continue
         report = gate_option_quotes(raw, day, workspace.calendar, workspace.project.platform.gates)
-        write_quarantine(workspace.lake, report.quarantined, stage="options", provider=provider, symbol=symbol, day=day)
+        write_quarantine(
+            workspace.lake,
+            report.quarantined,
+            stage="options",
+            provider=provider,
+            symbol=symbol,
+            day=day,
+            config_hash=workspace.project.platform.gates.config_hash,
+        )
         yield day, report.published
 
 

@@ -20,6 +20,9 @@ from argus_dagster.partitions import Partitions
 from argus_dagster.stage import Stage, by_date, by_symbol, stamps_hash
 from argus_dagster.workspace import Workspace
 
+#: Earlier sessions that the gate of reference bars compares with.
+GATE_SESSIONS = 20
+
 #: Sessions of reference bars before a date from which its last close-to-close returns are taken.
 REFERENCE_SESSIONS = 10
 
@@ -78,16 +81,32 @@ def _reference_inputs(workspace: Workspace, symbol: str, day: date) -> str | Non
 def _references(workspace: Workspace, symbol: str, days: Sequence[date]) -> Iterator[tuple[date, pl.DataFrame]]:
     platform = workspace.project.platform
     provider = platform.providers.bars_primary
+    source = workspace.source(provider)
+    known = workspace.calendar.last_sessions(days[-1], len(days) + GATE_SESSIONS)
+    raw_by_day = {d: source.references(platform.risk_flow.symbols, d) for d in known}
     for day in days:
-        raw = workspace.source(provider).references(platform.risk_flow.symbols, day)
+        raw = raw_by_day[day]
         if raw.is_empty():
             continue
-        before = [d for d in workspace.calendar.last_sessions(day, 3) if d < day]
-        recent = workspace.lake.read_many("reference_bars", [_reference_keys(workspace, "", d) for d in before])
+        recent = [raw_by_day[d] for d in workspace.calendar.last_sessions(day, GATE_SESSIONS + 1)[:-1]]
         published, quarantined = gate_references(
-            raw, day, workspace.calendar, workspace.project.universe, platform.gates, recent=recent
+            raw,
+            day,
+            workspace.calendar,
+            workspace.project.universe.instruments,
+            platform.gates,
+            delay_seconds=platform.providers.delay_seconds,
+            recent=pl.concat(recent) if recent else None,
         )
-        write_quarantine(workspace.lake, quarantined, stage="bars", provider=provider, symbol="references", day=day)
+        write_quarantine(
+            workspace.lake,
+            quarantined,
+            stage="bars",
+            provider=provider,
+            symbol="references",
+            day=day,
+            config_hash=platform.gates.config_hash,
+        )
         yield day, published
 
 

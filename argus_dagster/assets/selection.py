@@ -39,9 +39,10 @@ def cycle_inputs(workspace: Workspace, day: date) -> str:
 
 def judge(workspace: Workspace, day: date) -> Evaluation:
     """Evaluate all runs of a date."""
-    from argus_core.evaluation import evaluate
+    from argus_core.evaluation import evaluate, read_thresholds
 
     project = workspace.project
+    thresholds = project.loop.evaluation.kill_thresholds_file
     runs = read_cycle(workspace, "experiments", day)
     if runs.is_empty():
         raise dg.Failure(f"rankings {day}: no experiments on this date. Materialise `experiments` first.")
@@ -51,7 +52,7 @@ def judge(workspace: Workspace, day: date) -> Evaluation:
         read_cycle(workspace, "trial_ledger", day),
         project.loop.evaluation,
         project.loop.experiment,
-        root=project.root,
+        threshold_overrides=read_thresholds(project.resolve(thresholds)) if thresholds else None,
     )
 
 
@@ -76,7 +77,16 @@ def store(workspace: Workspace, day: date, evaluation: Evaluation) -> dict[str, 
             inputs_hash=inputs,
         )
         hashes[name] = written.data_hash
-    write_json(evaluation, workspace.project, day, generated_at=decided_at(workspace, day))
+    project = workspace.project
+    settings = project.loop.evaluation
+    write_json(
+        evaluation,
+        rankings_dir=project.resolve(settings.rankings_output_dir),
+        killed_path=project.resolve(settings.killed_output_path),
+        candidates_path=project.resolve(settings.candidate_set_output_path),
+        date=day,
+        generated_at=decided_at(workspace, day),
+    )
     return hashes
 
 

@@ -129,7 +129,7 @@ def import_(
     with Progress(*columns, console=_console()) as bar:
         task = bar.add_task("importing", total=None)
 
-        def advance(name: str, done: int, total: int) -> None:
+        def advance(done: int, total: int, name: str) -> None:
             bar.update(task, description=f"importing {name}", completed=done, total=total)
 
         report = import_folder(path, workspace.lake, workspace.project, workspace.calendar, progress=advance)
@@ -138,8 +138,10 @@ def import_(
     if as_json:
         print(frame.write_json())
         return
-    _print_table(frame, "Imported files")
-    _print_counts(report.reasons(), "Quarantined rows by reason")
+    shown = ["path", "kind", "symbols", "rows_read", "rows_landed", "rows_quarantined", "reasons", "warnings", "error"]
+    _print_table(frame.select(shown), "Imported files", limit=200)
+    _print_counts(report.quarantined, "Quarantined rows by reason")
+    _console().print(f"{report.rows_read:,} rows read, {report.rows_landed:,} landed")
 
 
 @app.command()
