@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import date, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -46,7 +47,15 @@ class BarSource(Protocol):
         ...
 
     def fingerprint(self, instrument: Instrument, day: date) -> str:
-        """A hash that changes when, and only when, what `bars` returns for that day can change."""
+        """A hash that changes when, and only when, what `bars` returns for that day can change; "" without rows."""
+        ...
+
+    def reference_fingerprint(self, symbols: Sequence[str], day: date) -> str:
+        """The same for `references`."""
+        ...
+
+    def option_fingerprint(self, underlying: str, day: date) -> str:
+        """The same for `option_quotes`."""
         ...
 
 
@@ -94,9 +103,21 @@ class SimulatedSource:
         return self._calendar.dates[-1]
 
     def fingerprint(self, instrument: Instrument, day: date) -> str:
+        return self._hash("bars", instrument.symbol, day)
+
+    def reference_fingerprint(self, symbols: Sequence[str], day: date) -> str:
+        return self._hash("references", ",".join(sorted(symbols)), day)
+
+    def option_fingerprint(self, underlying: str, day: date) -> str:
+        return self._hash("options", underlying, day)
+
+    @cached_property
+    def _settings_hash(self) -> str:
         settings = self._project.platform.providers.simulation.config_hash
-        universe = canonical_hash(self._project.universe.model_dump(mode="json"))
-        return hash_of([ENGINE_VERSION, settings, universe, instrument.symbol, str(day)])
+        return hash_of([ENGINE_VERSION, settings, canonical_hash(self._project.universe.model_dump(mode="json"))])
+
+    def _hash(self, kind: str, name: str, day: date) -> str:
+        return hash_of([self._settings_hash, kind, name, str(day)])
 
 
 class LandedSource:
@@ -151,7 +172,14 @@ class LandedSource:
         return date.fromisoformat(dates[-1]) if dates else None
 
     def fingerprint(self, instrument: Instrument, day: date) -> str:
-        return content_hash(self.bars(instrument, day))
+        return _hash_of_rows(self.bars(instrument, day))
+
+    def reference_fingerprint(self, symbols: Sequence[str], day: date) -> str:
+        return _hash_of_rows(self.references(symbols, day))
+
+    def option_fingerprint(self, underlying: str, day: date) -> str:
+        stamp = self._lake.stamp(OPTIONS, underlying=underlying, date=day)
+        return stamp.data_hash if stamp else ""
 
     def _slice(self, symbol: str, bar_seconds: int, begin: int, stop: int) -> pl.DataFrame:
         known = self._known(bar_seconds, symbol)
@@ -184,6 +212,10 @@ class LandedSource:
         while len(self._cache) > CACHED_PERIODS:
             self._cache.popitem(last=False)
         return self._cache[key]
+
+
+def _hash_of_rows(frame: pl.DataFrame) -> str:
+    return content_hash(frame) if frame.height else ""
 
 
 def _periods(begin: int, stop: int, *, daily: bool) -> list[str]:
