@@ -137,7 +137,8 @@ class RegimeSettings(Settings):
     """Thresholds of the rule regimes. Defaults are informative on SPY minutes (semantics §4)."""
 
     vol_window: int = Field(30, ge=5, description="bars of the rolling volatility")
-    vol_history: int = Field(1950, ge=30, description="bars of the z-score's past (5 sessions of minutes)")
+    vol_history_sessions: int = Field(20, ge=4, description="sessions of the z-score's past, same half hour of the day")
+    daily_history: int = Field(250, ge=60, description="bars of every past where a bar is a day long")
     vol_spike_z: float = 2.5
     vol_high_z: float = 1.0
     vol_low_z: float = -0.5
@@ -145,11 +146,11 @@ class RegimeSettings(Settings):
     ema_slow: int = Field(120, ge=3)
     atr_window: int = Field(60, ge=2)
     trend_strength: float = Field(1.0, gt=0, description="|EMA fast - EMA slow| in ATR beyond which there is a trend")
-    liquidity_window: int = Field(390, ge=20)
+    liquidity_window: int = Field(390, ge=20, description="past bars that a bar's volume is ranked among")
     liquidity_low_percentile: float = 0.25
     liquidity_high_percentile: float = 0.75
     liquidity_dried_percentile: float = 0.02
-    warm_bars: int = Field(150, ge=1)
+    warm_bars: int = Field(150, ge=1, description="bars since the restart of the averages before a row is warm")
     risk_vote_threshold: int = Field(1, ge=1, description="net votes for RISK_ON / RISK_OFF")
 
 
