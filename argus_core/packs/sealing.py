@@ -19,6 +19,8 @@ from argus_core.packs.pack import MANIFEST_NAME, Pack, PackError, PackManifest, 
 from argus_core.settings import Project, canonical_hash
 
 PRODUCER = "packs"
+#: Sessions before the pack among which the market state that stands at its start is looked for.
+STANDING_SESSIONS = 5
 #: Column by which rows of a table are held back until they are public; none of them reaches past the pack's end.
 _AVAILABLE = {
     "bars": "available_at",
@@ -51,7 +53,8 @@ def seal_pack(
 ) -> Pack:
     """Seal the window of trade dates ``start``..``end`` (both included) of ``symbol``.
 
-    The sessions before ``start`` that ``pack.warmup_days`` asks for come along with ``warmup = true``. Every table
+    The sessions before ``start`` that ``pack.warmup_days`` asks for come along with ``warmup = true``, and so does
+    the one row of each market-state table (risk_flow, market_risk) that stands when the pack begins. Every table
     stops at the last bar's ``available_at``: outcomes whose window ends later are left out, so a pack never holds
     the future of its end. Nothing else is dropped. The folder is ``<output_dir>/<symbol>_<start>_<end>``; an
     unchanged pack is left alone.
@@ -95,7 +98,9 @@ def seal_pack(
         tables["option_snapshots"] = _read(lake, "option_snapshots", days, chain, first=window[0])
         absent["option_snapshots"] = tuple(d for d in with_bars if not lake.exists("option_snapshots", **chain, date=d))
     for name in ("risk_flow", "market_risk"):
-        tables[name] = _read(lake, name, days, {}, first=window[0])
+        standing = _standing(lake, name, calendar, days[0])
+        later = _read(lake, name, days, {}, first=window[0])
+        tables[name] = pl.concat([f for f in (standing, later) if f.width] or [later])
         absent[name] = tuple(d for d in with_bars if not lake.exists(name, date=d))
     if not allow_missing:
         _refuse_missing(symbol, missing, {name: absent[name] for name in ("outcomes", "regimes")})
@@ -165,6 +170,18 @@ def _read(lake: Lake, table: str, days: Sequence[date], keys: Mapping[str, str |
     if frames:
         return pl.concat(frames, how="vertical").rechunk()
     return Bars.create_empty().with_columns(warmup=pl.lit(False)).clear() if table == "bars" else pl.DataFrame()
+
+
+def _standing(lake: Lake, table: str, calendar: TradingCalendar, first: date) -> pl.DataFrame:
+    """The newest market-state row before session ``first``, marked as warm-up: the value that holds when it opens.
+
+    These tables hold changes only, so without it the first day would be blind until its own first change.
+    """
+    before = [d for d in calendar.last_sessions(first, STANDING_SESSIONS + 1) if d < first]
+    for day in reversed(before):
+        if lake.exists(table, date=day) and not (frame := lake.read(table, date=day)).is_empty():
+            return frame.sort("available_at").tail(1).with_columns(pl.lit(True).alias("warmup"))
+    return pl.DataFrame()
 
 
 def _refuse_missing(symbol: str, sessions: Sequence[date], labels: dict[str, tuple[date, ...]]) -> None:

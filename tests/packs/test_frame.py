@@ -139,6 +139,17 @@ def test_risk_values_hold_until_the_next_one_is_published(pack_upto, frame_of):
     assert second["risk_regime"][-1] == "R4"
 
 
+def test_the_market_state_of_the_evening_before_stands_on_the_first_day(make_lake, project, calendar, tmp_path):
+    lake = make_lake(tmp_path / "lake")
+    for day in DAYS[1:]:
+        lake.delete("risk_flow", date=day)
+    pack = seal_pack(lake, project, calendar, "SPY", DAYS[2], DAYS[3], output_dir=tmp_path / "packs")
+    assert pack.table("risk_flow").select("global_risk_flow", "warmup").rows() == [(0.03, True)]
+    frame = decision_frame(pack, project.instrument("SPY"), calendar, ())
+    assert frame["global_risk_flow"].unique().to_list() == [0.03]
+    assert frame["risk_regime"][0] == "R4"
+
+
 def test_a_frame_without_labels_holds_nulls(pack_upto, project, calendar):
     frame = assemble_frame(pack_upto(DAYS[0]).table("bars"), project.instrument("SPY"), calendar, HORIZONS)
     assert frame["fwd_return_300"].null_count() == frame.height
