@@ -11,10 +11,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from argus_core.options.tape import OptionSnapshot
 
 #: Columns of a columnar intent frame; all but ``enter`` may be left out (defaults in brackets).
 #: enter +1 long, -1 short, 0 nothing; exit (False); size: share of equity (1.0); quantity: fixed shares, wins over size
@@ -72,8 +75,9 @@ class Intent:
     """What a callback strategy wants. Opens a position, or closes the one named by ``position_id``.
 
     ``size`` is a share of equity (shares); ``quantity`` a number of shares or of option structures and wins over
-    ``size``. Distances are in price units of the instrument; for options, ``target_value`` and ``stop_value`` are net
-    closing costs per structure (dollars per share) at which the position is closed.
+    ``size``; for options ``size`` is the share of equity at risk. Distances are in price units of the instrument and
+    for shares only: options are closed by a close intent, whose ``tag`` (profit_target, stop_loss, time) becomes the
+    exit reason.
     """
 
     action: Literal["open", "close"]
@@ -111,6 +115,8 @@ class BarView(Protocol):
     equity: float
     cash: float
     positions: Sequence[OpenPosition]
+    #: Orders that wait for their fill.
+    pending: int
 
     def value(self, column: str) -> Any:
         """Value of the decision-frame column at this bar."""
@@ -120,6 +126,9 @@ class BarView(Protocol):
 
     def chain(self) -> pl.DataFrame | None:
         """The newest option snapshot received by now (columns of `OptionQuotes`), or None."""
+
+    def snapshot(self) -> OptionSnapshot | None:
+        """The same as a shared object with arrays, which `argus_core.options.chains` reads without rebuilding."""
 
 
 class CallbackStrategy(Strategy):
