@@ -9,7 +9,8 @@ import polars as pl
 
 UTC_US = pl.Datetime("us", "UTC")
 
-# Why an order did not fill. Option reasons are tested in the order given here (semantics §6).
+# Why an order did not fill. Option reasons are tested in the order given here (semantics §6). NO_POSITION: a close
+# that names no open position (callback engine).
 DATA_GAP = "DATA_GAP"
 NO_QUOTE = "NO_QUOTE"
 ZERO_BID = "ZERO_BID"
@@ -18,6 +19,7 @@ SPREAD_WIDE = "SPREAD_WIDE"
 STALE_QUOTE = "STALE_QUOTE"
 INSUFFICIENT_SIZE = "INSUFFICIENT_SIZE"
 NO_BUYING_POWER = "NO_BUYING_POWER"
+NO_POSITION = "NO_POSITION"
 REJECT_REASONS = (
     DATA_GAP,
     NO_QUOTE,
@@ -27,6 +29,7 @@ REJECT_REASONS = (
     STALE_QUOTE,
     INSUFFICIENT_SIZE,
     NO_BUYING_POWER,
+    NO_POSITION,
 )
 
 #: Values of the column ``exit_reason``.
@@ -88,6 +91,9 @@ class ReplayResult:
         final_equity: dollars after every position was closed.
         exposure: share of the bars after warm-up at whose close a position was held.
         turnover: traded notional over the mean of the daily equity.
+        decisions: (microseconds, intent) of the callback engine; empty from lanes.
+        offered: factor (vol, trend, session) -> labels that the bars after warm-up carried (`offered_labels`); empty:
+            not known.
     """
 
     trades: pl.DataFrame
@@ -100,6 +106,7 @@ class ReplayResult:
     exposure: float
     turnover: float
     decisions: tuple = field(default=(), repr=False)
+    offered: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
     @property
     def reject_count(self) -> int:
@@ -116,3 +123,14 @@ class ReplayResult:
 def empty_trades() -> pl.DataFrame:
     """A trade frame without rows."""
     return pl.DataFrame(schema=dict(TRADE_SCHEMA))
+
+
+def offered_labels(frame: pl.DataFrame) -> dict[str, tuple[str, ...]]:
+    """Labels of each factor that the rows of a decision frame after warm-up carry, sorted."""
+    rows = frame.filter(~pl.col("warmup")) if "warmup" in frame.columns else frame
+    columns = {"vol": "vol_regime", "trend": "trend_regime", "session": "session"}
+    return {
+        factor: tuple(sorted(rows[name].cast(pl.String).fill_null(UNKNOWN).unique().to_list()))
+        for factor, name in columns.items()
+        if name in frame.columns
+    }

@@ -1,0 +1,31 @@
+"""Option chains: Black (1976), snapshots in order of receipt, forwards, volatilities, spread selection."""
+
+from argus_core.options.black import black_delta, black_price, implied_vol
+from argus_core.options.chains import (
+    ExpirySlice,
+    PutSpread,
+    atm_vol,
+    atm_vol_at,
+    expiries,
+    expiry_slice,
+    implied_forward,
+    select_put_spread,
+)
+from argus_core.options.tape import LegQuote, OptionSnapshot, OptionTape
+
+__all__ = [
+    "ExpirySlice",
+    "LegQuote",
+    "OptionSnapshot",
+    "OptionTape",
+    "PutSpread",
+    "atm_vol",
+    "atm_vol_at",
+    "black_delta",
+    "black_price",
+    "expiries",
+    "expiry_slice",
+    "implied_forward",
+    "implied_vol",
+    "select_put_spread",
+]

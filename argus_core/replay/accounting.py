@@ -1,0 +1,149 @@
+"""Cash, positions and buying power of a callback replay.
+
+Equity is cash plus market value. Every position carries one oriented price: what one unit is worth when it is closed,
+seen from its own side (a credit spread sold at 1.20 has side -1 and price 1.20). Then for shares and options alike
+
+    market value = side * quantity * multiplier * mark        PnL = side * quantity * multiplier * (exit - entry)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+from argus_core.strategies.interface import Leg
+
+#: Shares that one option contract delivers.
+CONTRACT_SHARES = 100.0
+
+
+@dataclass(slots=True)
+class LegMark:
+    """Newest usable closing quote of one leg: dollars per share, costs scaled by the cost multiplier."""
+
+    price: float
+    half_spread: float
+    ts_us: int
+
+
+@dataclass(slots=True)
+class Position:
+    """One open position. Prices are oriented dollars per share, money in dollars.
+
+    Attributes:
+        mark: price at which it would be closed now, on the adverse side.
+        reserve: dollars of buying power that its worst case at expiry holds back (options), credit not deducted.
+        fees: commission paid so far; ``costs``: spread, slippage and commission so far.
+        low, high: lowest and highest price seen while held in full.
+    """
+
+    position_id: str
+    number: int
+    side: int
+    quantity: float
+    multiplier: float
+    entry_us: int
+    entry_row: int
+    label_row: int
+    entry_price: float
+    mark: float
+    equity_at_entry: float
+    fees: float
+    costs: float
+    legs: tuple[Leg, ...] = ()
+    expiry: date | None = None
+    reserve: float = 0.0
+    stop: float | None = None
+    target: float | None = None
+    due_us: float | None = None
+    tag: str = ""
+    low: float = float("inf")
+    high: float = float("-inf")
+    leg_marks: list[LegMark] = field(default_factory=list)
+
+    @property
+    def market_value(self) -> float:
+        """Dollars that closing now would bring (negative: cost), before commission."""
+        return self.side * self.quantity * self.multiplier * self.mark
+
+    def pnl(self, exit_price: float, exit_fee: float) -> float:
+        """Dollars net of both commissions when closed at ``exit_price``."""
+        return self.side * self.quantity * self.multiplier * (exit_price - self.entry_price) - self.fees - exit_fee
+
+
+class Book:
+    """Cash and open positions.
+
+    Identities, tested at every step: equity = cash + sum of market values; a fill changes equity by its costs only
+    (marks apart); when flat, equity - starting cash = sum of PnL.
+    """
+
+    def __init__(self, starting_cash: float) -> None:
+        self.cash = float(starting_cash)
+        self.positions: dict[str, Position] = {}
+
+    @property
+    def equity(self) -> float:
+        """Cash plus the market value of every position."""
+        total = self.cash
+        for position in self.positions.values():
+            total += position.market_value
+        return total
+
+    def available(self, leverage: float) -> float:
+        """Dollars that new positions may still use.
+
+        ``leverage`` times what cash and shares are worth, less the notional of the shares held and less the worst
+        case of every option structure. Flat: cash * leverage. Long shares only, leverage 1: cash.
+        """
+        worth, used = self.cash, 0.0
+        for position in self.positions.values():
+            if position.legs:
+                used += position.reserve
+            else:
+                value = position.market_value
+                worth += value
+                used += abs(value)
+        return leverage * worth - used
+
+    def open(self, position: Position) -> None:
+        """Take ``position`` in: pay its price (receive it when short) and its commission."""
+        self.cash -= position.side * position.quantity * position.multiplier * position.entry_price + position.fees
+        self.positions[position.position_id] = position
+
+    def close(self, position_id: str, price: float, fee: float) -> Position:
+        """Close the named position at the oriented ``price``; returns it.
+
+        Raises:
+            KeyError: if no such position is open: nothing closes without naming what it closes.
+        """
+        position = self.positions.pop(position_id)
+        self.cash += position.side * position.quantity * position.multiplier * price - fee
+        return position
+
+
+def intrinsic_value(legs: Sequence[Leg], underlying: float) -> float:
+    """Dollars per share that the legs of one structure are worth at expiry, signed as held."""
+    value = 0.0
+    for leg in legs:
+        gain = underlying - leg.strike if leg.right == "C" else leg.strike - underlying
+        value += leg.quantity * max(gain, 0.0)
+    return value
+
+
+def is_naked(legs: Sequence[Leg]) -> bool:
+    """Whether more calls, or more puts, are sold than bought: the loss is then not bounded by the strikes."""
+    return any(sum(leg.quantity for leg in legs if leg.right == right) < 0 for right in "CP")
+
+
+def worst_expiry_loss(legs: Sequence[Leg]) -> float:
+    """Largest dollars per share that the legs of one structure can owe at expiry; 0 where they never owe anything.
+
+    The payoff is linear between strikes, so its minimum lies at zero or at a strike; for naked calls, which owe
+    without bound, the underlying at twice the highest strike is taken (margin accounts only).
+    """
+    corners = [0.0, *(leg.strike for leg in legs)]
+    if sum(leg.quantity for leg in legs if leg.right == "C") < 0:
+        corners.append(2.0 * max(corners))
+    return max(0.0, -min(intrinsic_value(legs, corner) for corner in corners))
