@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,9 @@ PROCESS_TAG = "argus/process"
 
 #: Passes over the market stages after which labels must be settled (bars change, then labels of neighbours).
 MAX_PASSES = 3
+
+#: What Dagster prints on the console; everything is in the instance's event log.
+LOG_LEVEL = "CRITICAL"
 
 Progress = Callable[[str], None]
 
@@ -243,12 +247,13 @@ def _run(
     single = first == last
     tags = {PROCESS_TAG: str(os.getpid()), "argus/config": workspace.project.source.name}
     outcome = dg.materialize(
-        build_assets(workspace, partitions_of(workspace)),
+        _assets(workspace),
         selection=dg.AssetSelection.assets(*members),
         instance=instance,
         partition_key=first if single else None,
         tags=tags if single else {**tags, RANGE_START: first, RANGE_END: last},
         resources={"workspace": workspace},
+        run_config={"loggers": {"console": {"config": {"log_level": LOG_LEVEL}}}},
         raise_on_error=False,
     )
     if outcome.success:
@@ -260,6 +265,11 @@ def _run(
     ]
     checks = [e.description for e in outcome.get_asset_check_evaluations() if not e.passed and e.blocking]
     return "; ".join([*reasons, *(text or "" for text in checks)]) or "the run failed; see the Dagster UI"
+
+
+@lru_cache(maxsize=2)
+def _assets(workspace: Workspace) -> list[Any]:
+    return build_assets(workspace, partitions_of(workspace))
 
 
 Task = tuple[Workspace, str, Sequence[date], Sequence[date]]

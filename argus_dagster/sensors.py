@@ -1,7 +1,5 @@
 """What keeps Argus going: a daily schedule, a sensor on fresh bars, one that joins the jobs, and notifications."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta

@@ -21,7 +21,7 @@ CONFIG_VARIABLE = "ARGUS_CONFIG"
 DEFAULT_CONFIG = "config/research_loop.yaml"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Workspace:
     """One loaded project with its lake and calendar."""
 

@@ -1,7 +1,5 @@
 """`allocations`: how much capital each candidate gets, and `cycle_report`: the date's story in one HTML file."""
 
-from __future__ import annotations
-
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
     from argus_core.evaluation import Evaluation
 
 
-def size(workspace: Workspace, day: date, candidates: pl.DataFrame) -> Allocation:
+def size(workspace: Workspace, day: date, candidates: pl.DataFrame) -> "Allocation":
     """Size the candidates of a date."""
     from argus_core.allocation import allocate
 
@@ -36,7 +34,7 @@ def size(workspace: Workspace, day: date, candidates: pl.DataFrame) -> Allocatio
     )
 
 
-def store(workspace: Workspace, day: date, allocation: Allocation, *, newest: bool) -> str:
+def store(workspace: Workspace, day: date, allocation: "Allocation", *, newest: bool) -> str:
     """Write the tables of a date and, for the newest date of a run, the JSON file of the config."""
     settings = workspace.project.loop.evaluation
     candidates = workspace.lake.stamp("candidates", date=day)

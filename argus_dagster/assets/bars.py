@@ -1,7 +1,5 @@
 """`bars_raw` -> blocking audit -> `bars`: write, audit, publish."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any

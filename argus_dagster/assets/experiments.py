@@ -1,7 +1,5 @@
 """`experiments`: every configured strategy and sweep on one pack. Sweeps are lanes inside the asset."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date

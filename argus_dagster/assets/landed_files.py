@@ -1,7 +1,5 @@
 """`landed_files`: what `argus import` brought into the lake, as an asset that can also run the import."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import dagster as dg

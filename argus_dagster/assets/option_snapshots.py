@@ -1,7 +1,5 @@
 """`option_snapshots`: option chains as received, gated; date x underlying."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any

@@ -1,7 +1,5 @@
 """`outcomes`: what happened after every bar, per horizon. INCOMPLETE until the next sessions exist."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any

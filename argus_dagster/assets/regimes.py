@@ -1,7 +1,5 @@
 """`regimes` per symbol, and what holds for the whole market: `reference_bars`, `risk_flow`, `market_risk`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any

@@ -1,7 +1,5 @@
 """`replay_pack`: the sealed, content-addressed input of every experiment on one symbol and window."""
 
-from __future__ import annotations
-
 from datetime import date
 from pathlib import Path
 from typing import Any

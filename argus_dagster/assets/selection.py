@@ -1,7 +1,5 @@
 """`rankings`, `killed`, `candidates`: which runs of a date live, over all symbols, and why the others do not."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -37,7 +35,7 @@ def cycle_inputs(workspace: Workspace, day: date) -> str:
     return hash_of([*(s.data_hash if s else "-" for s in stamps), project.loop.evaluation.config_hash])
 
 
-def judge(workspace: Workspace, day: date) -> Evaluation:
+def judge(workspace: Workspace, day: date) -> "Evaluation":
     """Evaluate all runs of a date."""
     from argus_core.evaluation import evaluate, read_thresholds
 
@@ -61,7 +59,7 @@ def decided_at(workspace: Workspace, day: date) -> str:
     return workspace.calendar.session_bounds(day)[1].isoformat()
 
 
-def store(workspace: Workspace, day: date, evaluation: Evaluation) -> dict[str, str]:
+def store(workspace: Workspace, day: date, evaluation: "Evaluation") -> dict[str, str]:
     """Write the three tables and the JSON files of a date; return the data hash of each table."""
     from argus_core.evaluation import write_json
 
@@ -141,7 +139,7 @@ def _version(hashes: Sequence[str]) -> str:
     return hashes[0] if len(hashes) == 1 else hash_of(hashes)
 
 
-def _metadata(evaluation: Evaluation, name: str) -> dict[str, Any]:
+def _metadata(evaluation: "Evaluation", name: str) -> dict[str, Any]:
     frame = getattr(evaluation, name)
     found: dict[str, Any] = {"dagster/row_count": frame.height}
     if name == "rankings":
