@@ -11,8 +11,6 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import date
 
-import polars as pl
-
 from argus_core.market.lake import Lake, LakeError, hash_of
 
 
@@ -49,20 +47,18 @@ def compact_table(lake: Lake, table: str, *, before: date) -> Compaction:
     written = unchanged = 0
     for group, days in sorted(months.items()):
         days.sort(key=lambda keys: keys["date"])
-        stamps = [stamp for keys in days if (stamp := lake.stamp(table, **keys)) is not None]
-        inputs = hash_of([f"{keys['date']}:{s.data_hash}" for keys, s in zip(days, stamps, strict=True)])
+        stamps = [lake.stamp(table, **keys) for keys in days]
+        inputs = hash_of([f"{d['date']}:{s.data_hash if s else ''}" for d, s in zip(days, stamps, strict=True)])
         known = lake.stamp(f"{table}_monthly", **dict(group))
         if known is not None and known.inputs_hash == inputs:
             unchanged += 1
             continue
         frame = lake.read_many(table, days)
-        if frame.width == 0:
-            frame = pl.DataFrame()
         lake.write(
             f"{table}_monthly",
             frame,
             keys=dict(group),
-            config_hash=stamps[-1].config_hash,
+            config_hash=stamps[-1].config_hash if stamps[-1] else "",
             producer="compaction",
             inputs_hash=inputs,
         )

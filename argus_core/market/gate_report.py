@@ -15,7 +15,7 @@ REASONS: dict[str, str] = {
     "CROSSED_QUOTE": "a bar's closing bid above its ask",
     "DUPLICATE_QUOTE": "the same contract, time and receipt twice",
     "DUPLICATE_TS": "a second bar with the same start",
-    "EXPIRED": "quote of a contract after its expiry date",
+    "EXPIRED": "quoted on a UTC date after the expiry",
     "FUTURE": "received before it was quoted",
     "JUMP": "a bar that leaves the level of its neighbours and comes back, or a wick as long",
     "MISDATED": "timestamp outside the partition's trade date",

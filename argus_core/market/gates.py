@@ -17,7 +17,7 @@ from argus_core.calendar.trading import UTC_US, to_us
 from argus_core.market.gate_report import GateCheck, GateReport, refusals
 from argus_core.market.option_gates import gate_option_quotes
 from argus_core.market.reference_gates import gate_references
-from argus_core.market.schemas import Bars, RawBars, conform, empty
+from argus_core.market.schemas import Bars, RawBars, column_types, conform, empty
 from argus_core.market.session_checks import session_checks
 from argus_core.settings import GateSettings, Instrument
 
@@ -54,7 +54,7 @@ def gate_bars(
     Returns:
         published Bars sorted by ts, quarantined rows sorted by ts, and the checks.
     """
-    missing = [c for c in RawBars.create_empty().columns if c not in raw.columns and c not in _NULLABLE]
+    missing = [c for c in column_types(RawBars) if c not in raw.columns and c not in _NULLABLE]
     schema = GateCheck(
         "schema", not missing, True, float(len(missing)), 0.0, f"missing columns: {', '.join(missing) or 'none'}"
     )

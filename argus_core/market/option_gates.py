@@ -8,7 +8,7 @@ import polars as pl
 
 from argus_core.calendar import TradingCalendar
 from argus_core.market.gate_report import GateCheck, GateReport, refusals
-from argus_core.market.schemas import OptionQuotes, conform, empty
+from argus_core.market.schemas import OptionQuotes, column_types, conform, empty
 from argus_core.settings import GateSettings, Instrument
 
 _KEYS = ("ts", "recv_ts", "contract", "expiry", "strike", "right")
@@ -38,7 +38,7 @@ def gate_option_quotes(
         recent: published quotes of earlier trade dates (OptionQuotes); rows of ``day`` or later are ignored. A
             snapshot that equals an earlier one fails the whole partition.
     """
-    missing = [c for c in OptionQuotes.create_empty().columns if c not in frame.columns and c not in _NULLABLE]
+    missing = [c for c in column_types(OptionQuotes) if c not in frame.columns and c not in _NULLABLE]
     schema = GateCheck(
         "schema", not missing, True, float(len(missing)), 0.0, f"missing columns: {', '.join(missing) or 'none'}"
     )
@@ -49,20 +49,18 @@ def gate_option_quotes(
         return GateReport(empty(OptionQuotes), refused, [schema])
     underlying = instrument or Instrument(symbol="", asset_class="etf")
     quotes = conform(frame, OptionQuotes)
-    order = ["contract", "ts", "recv_ts", *(c for c in quotes.columns if c not in ("contract", "ts", "recv_ts"))]
-    quotes = quotes.sort(order, nulls_last=True)
+    quotes = quotes.sort("contract", "ts", "recv_ts", nulls_last=True)
+    # Most snapshots hold every quote once; only the others need the costlier total order and the windows over it.
+    same = (pl.col("contract") == pl.col("contract").shift(1)) & (pl.col("ts") == pl.col("ts").shift(1))
+    repeated = bool(quotes.select(same.any()).item())
+    if repeated:
+        order = ["contract", "ts", "recv_ts"]
+        quotes = quotes.sort(order + [c for c in quotes.columns if c not in order], nulls_last=True)
     quotes = quotes.with_columns(calendar.trade_dates(quotes["ts"], underlying).alias("trade_date"))
     judged = quotes.with_columns(_reason(quotes, day, calendar))
-    again = pl.col("contract").cum_count().over("reason", "contract", "ts", "recv_ts") > 1
-    judged = _mark(judged, again, "DUPLICATE_QUOTE")
-    # The same quote fetched again on a later day is the old quote: it must not look like a new snapshot.
-    sides = ["bid", "ask", "bid_size", "ask_size"]
-    first_seen = pl.col("recv_ts").first().over("reason", "contract", "ts", *sides)
-    later_day = (
-        pl.col("recv_ts").dt.convert_time_zone("America/New_York").dt.date()
-        > first_seen.dt.convert_time_zone("America/New_York").dt.date()
-    )
-    judged = _mark(judged, later_day, "STALE_COPY").drop("trade_date")
+    if repeated:
+        judged = _refuse_repeats(judged)
+    judged = judged.drop("trade_date")
     good = judged.filter(pl.col("reason").is_null()).drop("reason").sort("ts", "recv_ts", "contract")
     bad = judged.filter(pl.col("reason").is_not_null())
     detail = pl.format(
@@ -80,6 +78,15 @@ def gate_option_quotes(
         _duplicate_snapshot(good, recent, day, calendar, underlying, settings),
     ]
     return GateReport(conform(good, OptionQuotes), refused, checks)
+
+
+def _refuse_repeats(judged: pl.DataFrame) -> pl.DataFrame:
+    again = pl.col("contract").cum_count().over("reason", "contract", "ts", "recv_ts") > 1
+    judged = _mark(judged, again, "DUPLICATE_QUOTE")
+    # The same quote fetched again on a later day is the old quote: it must not look like a new snapshot.
+    received = pl.col("recv_ts").dt.convert_time_zone("America/New_York").dt.date()
+    first_seen = received.min().over("reason", "contract", "ts", "bid", "ask", "bid_size", "ask_size")
+    return _mark(judged, received > first_seen, "STALE_COPY")
 
 
 def _mark(judged: pl.DataFrame, condition: pl.Expr, reason: str) -> pl.DataFrame:
@@ -100,7 +107,7 @@ def _reason(quotes: pl.DataFrame, day: date, calendar: TradingCalendar) -> pl.Ex
         (wrong_key, "MISSING_KEY"),
         ((pl.col("trade_date") != day).fill_null(True), "MISDATED"),
         (pl.col("recv_ts") < pl.col("ts"), "FUTURE"),
-        (pl.col("expiry") < day, "EXPIRED"),
+        (pl.col("expiry") < pl.col("ts").dt.date(), "EXPIRED"),
         (unreal.fill_null(False) | (pl.col("strike") <= 0), "NEGATIVE"),
         (bid.is_null() & ask.is_null(), "NO_QUOTE"),
         ((ask == 0) & (bid > 0), "ZERO_ASK"),

@@ -7,7 +7,7 @@ from datetime import date
 import polars as pl
 
 from argus_core.market.lake import Lake, Written
-from argus_core.market.schemas import Quarantine, conform, empty
+from argus_core.market.schemas import Quarantine, column_types, conform, empty
 
 TABLE = "quarantine"
 STAGES = ("import", "bars", "options")
@@ -58,7 +58,7 @@ def read_quarantine(
         for keys in lake.partitions(TABLE)
         if all(value is None or keys[name] == value for name, value in wanted.items())
     ]
-    order = ["stage", "date", *Quarantine.create_empty().columns]
+    order = ["stage", "date", *column_types(Quarantine)]
     if not frames:
         return (
             empty(Quarantine)

@@ -36,7 +36,8 @@ def gate_references(
     Wrong closes show only afterwards. At ``day`` the gate looks back one session, with data up to ``day`` alone, and
     writes WRONG_CLOSE for that session into the quarantine as a warning: when the bar before ended early (volume below
     ``partial_day_volume_share`` of its median over 20 sessions, or half of all symbols did) and this open lies more
-    than ``max_close_reversal`` away from that close; or when the return into that close differs by more than
+    than ``max_close_reversal`` away from that close (where both the symbol and half of all ended early, whatever the
+    gap); or when the return into that close differs by more than
     ``max_close_reversal`` from the return in ``other_closes`` and the return out of it differs as much the other way.
     Published rows are never rewritten. PARTIAL_DAY warns about ``day`` itself, from volumes known on that day.
 
@@ -104,11 +105,7 @@ def _reason(day: date, calendar: TradingCalendar) -> pl.Expr:
         ((pl.col("trade_date") != day).fill_null(True), "MISDATED"),
         (close.is_null() | ~close.is_finite(), "MISSING_PRICE"),
         ((close <= 0) | (pl.col("open") <= 0), "NON_POSITIVE_PRICE"),
-        (
-            (pl.col("low") > pl.min_horizontal("open", "close"))
-            | (pl.col("high") < pl.max_horizontal("open", "close")),
-            "OHLC_ORDER",
-        ),
+        ((pl.col("low") > pl.min_horizontal(body)) | (pl.col("high") < pl.max_horizontal(body)), "OHLC_ORDER"),
     ]
     chain = pl.lit(None, dtype=pl.String)
     for condition, reason in reversed(rules):
@@ -177,7 +174,10 @@ def _warnings(good: pl.DataFrame, past: pl.DataFrame, settings: GateSettings) ->
     gaps = (
         previous.join(good.select("symbol", pl.col("open").alias("next_open")), on="symbol")
         .with_columns((pl.col("next_open") / pl.col("close") - 1).alias("gap"))
-        .filter((pl.col("gap").abs() > settings.max_close_reversal) & (pl.col("thin") | pl.lit(most)))
+        .filter(
+            ((pl.col("gap").abs() > settings.max_close_reversal) & (pl.col("thin") | pl.lit(most)))
+            | (pl.col("thin") & pl.lit(most))
+        )
         .with_columns(pl.lit("WRONG_CLOSE").alias("reason"))
     )
     wrong = refusals(

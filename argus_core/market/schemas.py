@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import dataframely as dy
 import polars as pl
 
@@ -93,12 +95,18 @@ class References(dy.Schema):
 
 def empty(schema: type[dy.Schema]) -> pl.DataFrame:
     """An empty frame with the columns of ``schema``."""
-    return schema.create_empty()
+    return pl.DataFrame(schema=column_types(schema))
+
+
+@cache
+def column_types(schema: type[dy.Schema]) -> pl.Schema:
+    """Column names and types of ``schema``; kept, since building them costs a millisecond."""
+    return schema.create_empty().schema
 
 
 def conform(frame: pl.DataFrame, schema: type[dy.Schema]) -> pl.DataFrame:
     """Select the columns of ``schema`` in its order, adding missing nullable ones as null, with its types."""
-    types = schema.create_empty().schema
+    types = column_types(schema)
     return frame.select(
         [
             (pl.col(name) if name in frame.columns else pl.lit(None)).cast(dtype).alias(name)
