@@ -19,6 +19,7 @@ from argus_core.replay.results import (
     TRADE_SCHEMA,
     UNKNOWN,
     ReplayResult,
+    offered_labels,
 )
 from argus_core.settings import ExecutionSettings, Instrument
 
@@ -76,6 +77,10 @@ class MarketRows:
             ),
             pl.col("trade_date"),
         )
+
+    @cached_property
+    def offered(self) -> dict[str, tuple[str, ...]]:
+        return offered_labels(self.frame)
 
     @cached_property
     def day_rows(self) -> np.ndarray:
@@ -149,6 +154,7 @@ def lane_results(
                 final_equity=float(starting_cash + own["pnl"].sum()),
                 exposure=float((own["exit_row"] - own["entry_row"]).sum() / tradable) if tradable else 0.0,
                 turnover=float(traded.sum() / mean_equity) if mean_equity > 0 else 0.0,
+                offered=market.offered,
             )
         )
     return results
