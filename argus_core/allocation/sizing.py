@@ -57,7 +57,7 @@ CLAMP_SCHEMA: Mapping[str, Any] = {
 class Allocation:
     """``rows``: one per candidate that passed the minimums. ``clamps``: one per limit that lowered a weight.
 
-    ``document`` is the content of ``allocations.json`` but for ``generated_at``.
+    ``document`` is the content of ``allocations.json``.
     """
 
     rows: pl.DataFrame
@@ -133,6 +133,7 @@ def allocate(
     equity: float,
     min_dsr: float = 0.0,
     min_composite_score: float = 0.0,
+    generated_at: str | None = None,
 ) -> Allocation:
     """Size every candidate. Deterministic, monotone (a tighter limit never raises a weight), idempotent.
 
@@ -144,6 +145,7 @@ def allocate(
         returns: run_id, trade_date, daily_return.
         equity: dollars to allocate.
         min_dsr, min_composite_score: candidates below are listed as excluded.
+        generated_at: ISO time for the document, given by the caller: nothing here reads a clock.
 
     Raises:
         ValueError: if ``equity`` is not a positive number.
@@ -174,7 +176,8 @@ def allocate(
 
     allocated = [_row(play, label, settings, equity) for play, label in zip(plays, labels, strict=True)]
     clamps = [_identity(play.row) | clamp for play in plays for clamp in play.clamps]
-    document = {
+    document: dict[str, Any] = {} if generated_at is None else {"generated_at": generated_at}
+    document |= {
         "equity": equity,
         "config": settings.model_dump(mode="json") | {"min_dsr": min_dsr, "min_composite_score": min_composite_score},
         "gross_weight": math.fsum(row["weight"] for row in allocated),
@@ -189,11 +192,10 @@ def allocate(
     )
 
 
-def write_json(allocation: Allocation, path: Path | None, *, generated_at: str) -> Path | None:
-    """Write ``allocations.json``; nothing where ``path`` is None. The time is given: nothing here reads a clock."""
-    if path is None:
-        return None
-    write_document(path, {"generated_at": generated_at} | allocation.document)
+def write_json(allocation: Allocation, path: Path | None) -> Path | None:
+    """Write ``allocations.json``; nothing where ``path`` is None (the config turned the file off)."""
+    if path is not None:
+        write_document(path, allocation.document)
     return path
 
 

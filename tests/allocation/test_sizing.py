@@ -158,14 +158,15 @@ def test_row_order_changes_nothing(candidates_of):
 
 
 def test_the_document_is_written_with_the_given_time_or_not_at_all(candidates_of, tmp_path):
-    allocation = sized(*candidates_of([{}]))
-    path = write_json(allocation, tmp_path / "out" / "allocations.json", generated_at="2025-03-31T22:00:00Z")
+    allocation = sized(*candidates_of([{}]), minimums={"generated_at": "2025-03-31T22:00:00Z"})
+    path = write_json(allocation, tmp_path / "out" / "allocations.json")
+    assert path is not None
     document = json.loads(path.read_text())
     assert document["generated_at"] == "2025-03-31T22:00:00Z"
     assert document["equity"] == 100_000
     entry = document["allocations"][0]
     assert {"strategy_id", "instrument", "weight", "dollar_risk", "contracts", "clamps"} <= entry.keys()
-    assert write_json(allocation, None, generated_at="x") is None
+    assert write_json(allocation, None) is None
 
 
 def test_equity_must_be_positive(candidates_of):
