@@ -60,6 +60,12 @@ class SimulationSettings(Settings):
         ("10:30", "13:00", "15:30"), description="New York times of day at which a chain snapshot is taken"
     )
 
+    @field_validator("mode", mode="before")
+    @classmethod
+    def _bare_null(cls, value: object) -> object:
+        # YAML reads an unquoted null as nothing, and it can only have meant the mode.
+        return "null" if value is None else value
+
 
 class FilesSettings(Settings):
     """The provider `files`: what `argus import` landed."""
