@@ -230,8 +230,21 @@ def test_truncation_never_changes_final_rows(make_bars, spy, calendar, seed, cut
     early = compute_outcomes(bars.head(cut), spy10, calendar, SHORT)
     final = early["status"] != "INCOMPLETE"
     assert content_hash(early.filter(final)) == content_hash(late.filter(final))
-    # INCOMPLETE may become anything when data arrive; nothing else may change its status
-    assert set(early.filter(~final)["status"]) <= {"INCOMPLETE"}
+
+
+@LAX
+@given(seed=st.integers(0, 10_000), cuts=st.lists(st.integers(1, 250), min_size=2, max_size=6))
+def test_incomplete_becomes_final_only_when_data_arrive(make_bars, spy, calendar, seed, cuts):
+    spy10 = spy.model_copy(update={"bar_seconds": 600})
+    bars = make_bars(spy10, date(2024, 7, 1), date(2024, 7, 10), seed=seed, missing=0.05)
+    before: dict[tuple, str] = {}
+    for cut in sorted(min(cut, bars.height) for cut in cuts):
+        watermark = bars["end"][cut - 1]
+        frame = compute_outcomes(bars.head(cut), spy10, calendar, SHORT)
+        for ts, horizon, end, status in frame.select("ts", "horizon_seconds", "window_end", "status").iter_rows():
+            assert (status == "INCOMPLETE") == (end > watermark)
+            assert before.get((ts, horizon), "INCOMPLETE") in ("INCOMPLETE", status)
+            before[ts, horizon] = status
 
 
 @LAX

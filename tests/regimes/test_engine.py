@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from argus_core import features
+from argus_core.calendar import NEW_YORK
 from argus_core.market.lake import content_hash
 from argus_core.regimes import REGIME_SCHEMA, compute_regimes, history_sessions
 from argus_core.settings import RegimeSettings
@@ -131,7 +132,7 @@ def test_vol_z_equals_a_plain_computation(make_bars, spy, calendar):
         window = returns[i - 29 : i + 1] if i >= 30 else []
         level.append(math.log(max(statistics.stdev(window), 1e-6)) if len(window) == 30 else None)
     days = calendar.sessions_between(date(2024, 5, 1), date(2024, 6, 14))
-    bucket = [(r["ts"].astimezone(calendar_zone()).hour * 60 + r["ts"].minute) // 30 for r in rows]
+    bucket = [(r["ts"].astimezone(NEW_YORK).hour * 60 + r["ts"].minute) // 30 for r in rows]
     for i, row in enumerate(rows):
         if level[i] is not None:
             past[days.index(row["trade_date"]), bucket[i]].append(level[i])
@@ -144,12 +145,6 @@ def test_vol_z_equals_a_plain_computation(make_bars, spy, calendar):
         else:
             expected = (level[i] - statistics.mean(values)) / statistics.stdev(values)
             assert frame["vol_z"][i] == pytest.approx(expected, rel=1e-6, abs=1e-8)
-
-
-def calendar_zone():
-    from argus_core.calendar import NEW_YORK
-
-    return NEW_YORK
 
 
 def test_trend_and_volume_percentile_equal_a_plain_computation(make_bars, spy, calendar):
@@ -178,7 +173,6 @@ def test_overnight_gap_is_no_volatility_spike(make_bars, spy, calendar):
         for name in ("open", "high", "low", "close")
     )
     plain, jumped = (compute_regimes(b, spy, calendar, SETTINGS)["vol_z"].to_numpy() for b in (bars, gapped))
-    # The simulated opening bar starts at the previous close, so its own move stays; the 5 % between sessions is not in it.
     assert np.nanmax(np.abs(plain - jumped)) < 1e-6
 
 
