@@ -86,6 +86,7 @@ def seal_pack(
             f"{window[0]} to {window[-1]} in {lake.root}. Materialise `bars` for these dates first."
         )
     last_known = bars["available_at"].max()
+    delay = project.platform.providers.delay_seconds.get(provider, 0)
     tables = {"bars": bars}
     with_bars = [d for d in days if d in found]
     absent: dict[str, tuple[date, ...]] = {}
@@ -111,7 +112,10 @@ def seal_pack(
     for name, frame in tables.items():
         kept = frame
         if not frame.is_empty():
-            kept = frame.filter(pl.col(_AVAILABLE[name]) <= last_known).sort(_ORDER[name], maintain_order=True)
+            # Outcomes share the delay of the bars they rest on: what later data could still change stays out.
+            lag = pl.duration(seconds=delay if name == "outcomes" else 0)
+            known = pl.col(_AVAILABLE[name]) + lag <= last_known
+            kept = frame.filter(known).sort(_ORDER[name], maintain_order=True)
         stamp = Stamp(config_hash, content_hash(kept), PRODUCER)
         files[name] = parquet_bytes(kept, stamp)
         entries[name] = TableEntry(rows=kept.height, sha256=hashlib.sha256(files[name]).hexdigest())
@@ -127,7 +131,7 @@ def seal_pack(
         bar_seconds=instrument.bar_seconds,
         bars_provider=provider,
         options_provider=options_provider,
-        delay_seconds=project.platform.providers.delay_seconds.get(provider, 0),
+        delay_seconds=delay,
         config_hash=config_hash,
         tables=entries,
     )

@@ -1,0 +1,63 @@
+"""The lookahead proof of a strategy within a cycle: its base parameters and a few combinations of its sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from argus_core.experiments.plan import Trial, TrialGroup
+from argus_core.experiments.replays import Market, replay_callback_once
+from argus_core.replay.lookahead import LookaheadProof, prove_no_lookahead, prove_no_lookahead_callback
+from argus_core.strategies.interface import CallbackStrategy, ColumnarStrategy, Strategy
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a strategy was proved not to look ahead; None: the proof itself could not be run. In words."""
+
+    ok: bool | None
+    detail: str
+
+
+#: Combinations of the sweep that are proved beside the base parameters.
+SAMPLED = 2
+
+
+def prove_group(group: TrialGroup, market: Market, trials: Sequence[Trial], cuts: int, seed: int) -> Verdict | None:
+    """Prove a strategy once; the verdict holds for all its runs. One look into the future condemns the class.
+
+    Args:
+        trials: those that were replayed; the sample is the `SAMPLED` smallest run ids, which is as good as random.
+
+    Returns:
+        None where there is nothing to prove: no parameter set ran.
+    """
+    sampled = [trial.model for trial in sorted(trials, key=lambda trial: trial.run_id)[:SAMPLED]]
+    if not sampled:
+        return None
+    candidates = [*group.proof_params, *sampled]
+    tried = [params for i, params in enumerate(candidates) if params not in candidates[:i]]
+    detail = ""
+    for params in tried:
+        try:
+            proof = _prove(group.strategy, params, market, cuts, seed)
+        except Exception as error:  # a strategy that breaks on less data has not been proved
+            return Verdict(None, f"raises {type(error).__name__} on truncated or changed data: {error} ({params})")
+        detail = proof.detail
+        if not proof.ok:
+            return Verdict(False, f"{detail} (parameters {params})")
+    return Verdict(True, f"{len(tried)} parameter sets; {detail}")
+
+
+def _prove(strategy: type[Strategy], params: Any, market: Market, cuts: int, seed: int) -> LookaheadProof:
+    if issubclass(strategy, ColumnarStrategy):
+        return prove_no_lookahead(strategy, params, market.frame, cuts=cuts, seed=seed)
+    assert issubclass(strategy, CallbackStrategy)
+
+    def decide(frame: pl.DataFrame, options: pl.DataFrame | None) -> Sequence[tuple[int, Any]]:
+        return replay_callback_once(strategy, params, market.seeing(frame, options)).decisions
+
+    return prove_no_lookahead_callback(decide, market.frame, market.options, cuts=cuts, seed=seed)

@@ -1,0 +1,144 @@
+"""Replay the trials of one strategy at every cost level: as lanes where it is columnar, one by one where not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import polars as pl
+
+from argus_core.experiments.plan import Trial, TrialGroup
+from argus_core.replay.lanes import replay_lanes
+from argus_core.replay.results import ReplayResult
+from argus_core.settings import ExecutionSettings, Instrument
+from argus_core.strategies.interface import CallbackStrategy, ColumnarStrategy
+
+
+@dataclass(frozen=True)
+class Market:
+    """What every strategy of a pack is replayed on."""
+
+    symbol: str
+    frame: pl.DataFrame
+    options: pl.DataFrame | None
+    instrument: Instrument
+    execution: ExecutionSettings
+    starting_cash: float
+
+    @cached_property
+    def tape(self) -> Any:
+        """The option snapshots in order of receipt, built once for all runs; None without options."""
+        if self.options is None:
+            return None
+        from argus_core.options.tape import OptionTape
+
+        return OptionTape(self.options)
+
+    def seeing(self, frame: pl.DataFrame, options: pl.DataFrame | None) -> Market:
+        """The same market with other data."""
+        return replace(self, frame=frame, options=options)
+
+    def at_cost(self, multiplier: float) -> ExecutionSettings:
+        """The execution settings with costs scaled by ``multiplier`` on top of their own."""
+        return self.execution.model_copy(update={"cost_multiplier": self.execution.cost_multiplier * multiplier})
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """Results of one trial by cost multiplier; without the multiplier 1 it failed, and ``error`` says why."""
+
+    by_cost: Mapping[float, ReplayResult] = field(default_factory=dict)
+    error: str = ""
+
+    @property
+    def base(self) -> ReplayResult | None:
+        return self.by_cost.get(1.0)
+
+
+def replay_group(group: TrialGroup, market: Market, multipliers: Sequence[float]) -> list[Replayed]:
+    """Replay every trial; one that fails does not stop the others.
+
+    Raises:
+        TypeError: if the strategy has neither interface.
+    """
+    if issubclass(group.strategy, ColumnarStrategy):
+        return _columnar(group.strategy, group.trials, market, multipliers)
+    if issubclass(group.strategy, CallbackStrategy):
+        return [_callback(group.strategy, trial, market, multipliers) for trial in group.trials]
+    raise TypeError(f"{group.strategy.__name__}: derive it from ColumnarStrategy or CallbackStrategy")
+
+
+def _columnar(
+    strategy: type[ColumnarStrategy], trials: Sequence[Trial], market: Market, multipliers: Sequence[float]
+) -> list[Replayed]:
+    found = [Replayed(error=trial.error) for trial in trials]
+    # One instance for the whole sweep, so that a strategy may keep what its lanes share; the proof sees what it leaks.
+    instance = strategy()
+    lanes: list[pl.DataFrame] = []
+    places: list[int] = []
+    for place, trial in enumerate(trials):
+        if trial.model is None:
+            continue
+        try:
+            lanes.append(instance.intents(market.frame, trial.model))
+            places.append(place)
+        except Exception as error:  # whatever a user's strategy raises belongs into its row
+            found[place] = Replayed(error=_reason("intents", error))
+    if not lanes:
+        return found
+    try:
+        by_cost = {m: _lanes(lanes, market, m) for m in multipliers}
+    except ValueError as together:
+        if len(lanes) == 1:
+            found[places[0]] = Replayed(error=_reason("replay", together))
+            return found
+        # One unusable intent frame must not fail its siblings: replay them one by one.
+        for place in places:
+            found[place] = _columnar(strategy, [trials[place]], market, multipliers)[0]
+        return found
+    for lane, place in enumerate(places):
+        found[place] = Replayed({m: results[lane] for m, results in by_cost.items()})
+    return found
+
+
+def _lanes(lanes: Sequence[pl.DataFrame], market: Market, multiplier: float) -> list[ReplayResult]:
+    return replay_lanes(
+        market.frame,
+        lanes,
+        market.instrument,
+        market.at_cost(multiplier),
+        starting_cash=market.starting_cash,
+        symbol=market.symbol,
+    )
+
+
+def _callback(strategy: type[CallbackStrategy], trial: Trial, market: Market, multipliers: Sequence[float]) -> Replayed:
+    if trial.model is None:
+        return Replayed(error=trial.error)
+    try:
+        return Replayed({m: replay_callback_once(strategy, trial.model, market, m) for m in multipliers})
+    except Exception as error:  # whatever a user's strategy raises belongs into its row
+        return Replayed(error=_reason("on_bar", error))
+
+
+def replay_callback_once(
+    strategy: type[CallbackStrategy], params: Any, market: Market, multiplier: float = 1.0
+) -> ReplayResult:
+    """One callback run on a fresh instance."""
+    from argus_core.replay.callback import replay_callback
+
+    return replay_callback(
+        strategy(params),
+        market.frame,
+        market.instrument,
+        market.at_cost(multiplier),
+        starting_cash=market.starting_cash,
+        symbol=market.symbol,
+        options=market.tape,
+    )
+
+
+def _reason(where: str, error: Exception) -> str:
+    return f"{where}: {type(error).__name__}: {error}"

@@ -1,0 +1,267 @@
+"""Run every strategy of a loop on one pack: replay, metrics, robustness, lookahead proof, ledger, manifests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from argus_core.calendar import TradingCalendar
+from argus_core.experiments.ledger import ledger_of
+from argus_core.experiments.manifests import manifests_of
+from argus_core.experiments.plan import Trial, TrialGroup, plan_trials
+from argus_core.experiments.proof import prove_group
+from argus_core.experiments.replays import Market, Replayed, replay_group
+from argus_core.experiments.rows import RETURN_SCHEMA, RUN_TRADE_SCHEMA, as_json, run_frame
+from argus_core.packs import Pack, decision_frame
+from argus_core.replay.metrics import compute_metrics, regime_breakdown
+from argus_core.replay.results import ReplayResult
+from argus_core.robustness import cost_break_even, monte_carlo, plateau, regime_stress, walk_forward
+from argus_core.settings import Project
+
+OK, FAILED = "ok", "infrastructure_failed"
+
+
+@dataclass(frozen=True)
+class ExperimentSet:
+    """All runs of one pack. Frames: docs/experiments.md. ``timings`` (seconds per strategy) never reach the lake."""
+
+    runs: pl.DataFrame
+    trades: pl.DataFrame
+    returns: pl.DataFrame
+    ledger: pl.DataFrame
+    manifests: list[dict[str, Any]]
+    reused: int = 0
+    timings: Mapping[str, float] = field(default_factory=dict)
+
+
+def run_experiments(
+    pack: Pack,
+    project: Project,
+    *,
+    calendar: TradingCalendar,
+    stored: ExperimentSet | None = None,
+    progress: Callable[[str], None] | None = None,
+    clock: Callable[[], float] | None = None,
+) -> ExperimentSet:
+    """Run every strategy and sweep of ``project.loop`` that applies to the pack's symbol.
+
+    A strategy whose runs are all in ``stored``, no more and no fewer, is taken from there: a run's plateau and
+    walk-forward rest on the whole sweep, so a changed sweep is computed anew. A parameter set that fails gets a row
+    with status ``infrastructure_failed``; the others go on.
+
+    Args:
+        progress: called with one line per strategy.
+        clock: a monotonic clock in seconds, for ``timings``; without it there are none.
+
+    Raises:
+        SettingsError: if a strategy cannot be loaded or a sweep file cannot be read.
+    """
+    groups = plan_trials(project, pack.symbol, pack.pack_hash)
+    known = stored.runs.select("run_id", "strategy") if stored is not None else None
+    parts: list[tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]] = []
+    market: Market | None = None
+    timings: dict[str, float] = {}
+    reused = 0
+    for group in groups:
+        name = group.strategy.strategy_id
+        if known is not None and stored is not None:
+            ids = known.filter(pl.col("strategy") == name)["run_id"].to_list()
+            if set(ids) == group.run_ids:
+                mine = pl.col("run_id").is_in(pl.Series(sorted(ids)).implode())
+                parts.append((stored.runs.filter(mine), stored.trades.filter(mine), stored.returns.filter(mine)))
+                reused += len(ids)
+                _say(progress, f"{pack.symbol} {name}: {len(ids)} runs reused")
+                continue
+        if market is None:
+            market = _market(pack, project, calendar)
+        before = clock() if clock else 0.0
+        parts.append(_run_group(group, market, pack, project))
+        if clock:
+            timings[name] = clock() - before
+        _say(progress, f"{pack.symbol} {name}: {len(group.trials)} runs")
+    runs, trades, returns = (
+        pl.concat([run_frame([]), *[p[0] for p in parts]]).sort("strategy", "run_id"),
+        pl.concat([pl.DataFrame(schema=dict(RUN_TRADE_SCHEMA)), *[p[1] for p in parts]]),
+        pl.concat([pl.DataFrame(schema=dict(RETURN_SCHEMA)), *[p[2] for p in parts]]),
+    )
+    trades = trades.sort("run_id", "exit_ts", "entry_ts", "trade_id", maintain_order=True)
+    returns = returns.sort("run_id", "trade_date", maintain_order=True)
+    return ExperimentSet(runs, trades, returns, ledger_of(runs, returns), manifests_of(runs), reused, timings)
+
+
+def _market(pack: Pack, project: Project, calendar: TradingCalendar) -> Market:
+    instrument = project.instrument(pack.symbol)
+    options = pack.table("option_snapshots")
+    return Market(
+        symbol=pack.symbol,
+        frame=decision_frame(pack, instrument, calendar, project.platform.outcomes.horizons),
+        options=None if options.is_empty() else options,
+        instrument=instrument,
+        execution=project.platform.execution,
+        starting_cash=project.loop.experiment.starting_cash,
+    )
+
+
+def _run_group(
+    group: TrialGroup, market: Market, pack: Pack, project: Project
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Rows, trades and daily returns of one strategy's trials."""
+    settings = project.loop.experiment
+    multipliers = tuple(dict.fromkeys((1.0, *settings.cost_multipliers)))
+    replayed = replay_group(group, market, multipliers)
+    done = [i for i, one in enumerate(replayed) if one.base is not None]
+    results = [replayed[i].base for i in done]
+    measured = [compute_metrics(one, days_per_year=market.instrument.days_per_year) for one in results if one]
+    proof = prove_group(group, market, [group.trials[i] for i in done], settings.lookahead_cuts, settings.mc_seed)
+    blocks = _robustness(results, measured, [group.trials[i].params for i in done], market, project)
+
+    rows: list[dict[str, Any]] = []
+    trades: list[pl.DataFrame] = []
+    returns: list[pl.DataFrame] = []
+    position = {i: k for k, i in enumerate(done)}
+    for i, (trial, one) in enumerate(zip(group.trials, replayed, strict=True)):
+        row = _identity(group, trial, one, pack, project)
+        if one.base is not None:
+            k = position[i]
+            row |= _measures(one.base, measured[k])
+            row |= blocks[k] | _cost_block(one, market.instrument.days_per_year)
+            mark = pl.lit(trial.run_id).alias("run_id")
+            trades.append(one.base.trades.select(mark, *[c for c in RUN_TRADE_SCHEMA if c != "run_id"]))
+            returns.append(one.base.daily.select(mark, "trade_date", "daily_return"))
+            if proof is not None:
+                row |= {"lookahead_ok": proof.ok, "lookahead_detail": proof.detail}
+        rows.append(row)
+    return (
+        run_frame(rows),
+        pl.concat([pl.DataFrame(schema=dict(RUN_TRADE_SCHEMA)), *trades]),
+        pl.concat([pl.DataFrame(schema=dict(RETURN_SCHEMA)), *returns]),
+    )
+
+
+def _identity(group: TrialGroup, trial: Trial, one: Replayed, pack: Pack, project: Project) -> dict[str, Any]:
+    return {
+        "run_id": trial.run_id,
+        "strategy": group.strategy.strategy_id,
+        "symbol": pack.symbol,
+        "date": pack.last_date,
+        "params": as_json(trial.params),
+        "pack_hash": pack.pack_hash,
+        "code_hash": group.code_hash,
+        "config_hash": project.config_hash,
+        "convention": project.platform.execution.convention,
+        "status": FAILED if one.base is None else OK,
+        "reason": one.error,
+        "starting_cash": project.loop.experiment.starting_cash,
+        "days_per_year": project.instrument(pack.symbol).days_per_year,
+    }
+
+
+def _measures(result: ReplayResult, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    breakdown, vol, trend, session, balance = regime_breakdown(result)
+    return {
+        **{name: value for name, value in metrics.items() if name != "days_per_year"},
+        "rejects_by_reason": as_json(result.rejects),
+        "dep_vol": vol,
+        "dep_trend": trend,
+        "dep_session": session,
+        "regime_balance": balance,
+        "regime_breakdown": as_json(breakdown),
+        "final_equity": result.final_equity,
+        "starting_cash": result.starting_cash,
+    }
+
+
+def _robustness(
+    results: Sequence[ReplayResult | None],
+    measured: Sequence[Mapping[str, Any]],
+    params: Sequence[Mapping[str, Any]],
+    market: Market,
+    project: Project,
+) -> list[dict[str, Any]]:
+    """Monte Carlo, regime stress, walk-forward and plateau of every run that was replayed."""
+    settings = project.loop.experiment
+    done = [one for one in results if one is not None]
+    blocks: list[dict[str, Any]] = [{} for _ in done]
+    if not done:
+        return blocks
+    if settings.mc_bootstrap:
+        simulated = monte_carlo(
+            [one.trades["trade_return"].to_numpy() for one in done],
+            paths=settings.mc_paths,
+            seed=settings.mc_seed,
+            method=settings.mc_method,
+            block=settings.mc_block_size,
+            ruin_level=settings.mc_ruin_level,
+        )
+        for block, one in zip(blocks, simulated, strict=True):
+            block |= one
+    if settings.regime_stress:
+        for block, one in zip(blocks, done, strict=True):
+            block["regime_stress"] = as_json(regime_stress(one.trades))
+    for block, one in zip(blocks, plateau(params, [m.get("sharpe") for m in measured]), strict=True):
+        block |= {"plateau_ratio": one.ratio, "plateau_neighbours": one.neighbours}
+    matrix = np.array([one.daily["daily_return"].to_numpy() for one in done])
+    forward = walk_forward(
+        matrix,
+        folds=settings.walk_forward.folds,
+        embargo_days=settings.walk_forward.embargo_days,
+        days_per_year=market.instrument.days_per_year,
+    )
+    if forward is not None:
+        days = done[0].daily["trade_date"].to_list()
+        chosen = {
+            "oos_sharpe": forward.oos_sharpe,
+            "is_sharpe": forward.is_sharpe,
+            "decay": forward.decay,
+            "sign_consistency": forward.sign_consistency,
+            "folds": [
+                {
+                    "train": [days[fold.train[0]], days[fold.train[1] - 1]],
+                    "test": [days[fold.test[0]], days[fold.test[1] - 1]],
+                    "chosen": None if fold.chosen is None else params[fold.chosen],
+                    "train_sharpe": fold.train_sharpe,
+                    "test_sharpe": fold.test_sharpe,
+                }
+                for fold in forward.folds
+            ],
+        }
+        for k, block in enumerate(blocks):
+            block |= {
+                "wf_sign_consistency": forward.lane_sign_consistency[k],
+                "wf_oos_sharpe": forward.lane_oos_sharpe[k],
+                "wf_is_sharpe": forward.lane_is_sharpe[k],
+                "wf_decay": forward.lane_decay[k],
+                "walk_forward": as_json(chosen),
+            }
+    return blocks
+
+
+def _cost_block(one: Replayed, days_per_year: int) -> dict[str, Any]:
+    """Re-run fills at every multiplier, and the break-even multiplier of the base run."""
+    table = {f"{multiplier:g}": _cost_point(result, days_per_year) for multiplier, result in one.by_cost.items()}
+    block: dict[str, Any] = {"cost_sensitivity": as_json(table)}
+    if one.base is not None:
+        costs = float(one.base.trades["costs"].sum())
+        block["cost_break_even"] = cost_break_even(float(one.base.trades["pnl"].sum()), costs)
+    if "1.5" in table:
+        block |= {"cost_sharpe_150": table["1.5"]["sharpe"], "cost_pnl_150": table["1.5"]["pnl"]}
+    return block
+
+
+def _cost_point(result: ReplayResult, days_per_year: int) -> dict[str, Any]:
+    daily = result.daily["daily_return"].to_numpy()
+    spread = float(daily.std(ddof=1)) if len(daily) > 1 else 0.0
+    return {
+        "sharpe": float(daily.mean()) / spread * days_per_year**0.5 if spread > 1e-12 else None,
+        "pnl": result.final_equity - result.starting_cash,
+        "trades": result.trades.height,
+    }
+
+
+def _say(progress: Callable[[str], None] | None, line: str) -> None:
+    if progress is not None:
+        progress(line)
