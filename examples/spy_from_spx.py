@@ -1,9 +1,9 @@
 """Make SPY minutes from SPX minutes, where a folder of real data has SPY chains but no SPY bars.
 
-Run: python benchmarks/spy_from_spx.py ../shared/data data/vrp/import
+Run: python examples/spy_from_spx.py ../shared/data data/vrp/import
 
-The ratio SPY/SPX of each session is that of the underlying prices in the two evening chains (carried to sessions without
-a chain). Spread and volume of SPY are not in an index, so volume is set to one number and the instrument's spread model
+The ratio SPY/SPX of each session is that of the underlying prices in the two evening chains (carried to sessions
+without a chain). Spread and volume of SPY are not in an index, so volume is set to one number and the instrument's spread model
 applies: the bars serve regimes, realised volatility and option expiry, not share fills. The chains are copied as they
 are. The output is for local runs only; see the data's README on redistribution.
 """
@@ -46,9 +46,8 @@ def main(source: Path, target: Path) -> None:
     scaled.write_parquet(target / "bars_1m" / "SPY.parquet")
     for path in spy.values():
         shutil.copyfile(path, target / "option_quotes" / path.name)
-    print(
-        f"{scaled.height} bars of {bars['day'].n_unique()} sessions, {len(spy)} chains, ratio {ratios['ratio'].mean():.6f}"
-    )
+    sessions = bars["day"].n_unique()
+    print(f"{scaled.height} bars of {sessions} sessions, {len(spy)} chains, ratio {ratios['ratio'].mean():.6f}")
 
 
 if __name__ == "__main__":
