@@ -418,11 +418,12 @@ class SimulatedMarket:
         total = math.sqrt(float(market.gap_variance[row] / market.gap_mix[row] + market.variance[row]))
         steps = normals(stream_key(self.settings.seed, "SPY", "iv-path"), day, count)
         walk = np.concatenate([[0.0], np.cumsum(steps)]) / math.sqrt(count)
-        own_sd = VARIANCE.iv_shock * math.sqrt(1.0 - VARIANCE.leverage**2)
+        scale = float(market.iv_scale[row])
+        own_sd = scale * math.sqrt(1.0 - VARIANCE.leverage**2)
         passed = minute / count
         own = passed * float(market.iv_own_shock[row]) + own_sd * (walk[minute] - passed * walk[-1])
         revert = (VARIANCE.iv_persistence - 1.0) * elapsed * (before - mean)
-        return before + revert - VARIANCE.iv_shock * VARIANCE.leverage * (log_price - last_close) / total + own
+        return before + revert - scale * VARIANCE.leverage * (log_price - last_close) / total + own
 
     def _snapshot(
         self,

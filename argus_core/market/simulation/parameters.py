@@ -121,12 +121,17 @@ class VarianceModel:
     iv_persistence: float = 0.977
     iv_shock: float = 0.0766
     #: Share of the sd of an IV shock that is the session's own (standardised) return, with a minus sign.
-    leverage: float = 0.84
+    leverage: float = 0.885
     iv_shock_cap: float = 30.0
-    level: float = -10.25
-    loading: float = 2.2
-    fast_persistence: float = 0.5
-    fast_shock: float = 0.55
+    #: Shocks to IV are larger on sessions that are wilder than expected: exponent on the fast factor.
+    iv_shock_on_fast: float = 0.72
+    level: float = -10.29
+    loading: float = 2.45
+    #: Added per square of (x - mean) up to ``curvature_end``, calibrated mode only: variance is steeper where IV is high.
+    curvature: float = 1.45
+    curvature_end: float = 0.7
+    fast_persistence: float = 0.455
+    fast_shock: float = 0.56
     overnight_cap: float = 10.0
     jumps_per_day: float = 0.10
     jump_size: float = 0.46
@@ -144,7 +149,7 @@ class MinuteModel:
     #: Exponentials in the fast mixing variable: a t with twice as many degrees of freedom, before the slow factors.
     fast_terms: int = 7
     fast_cap: float = 12.0
-    between_bars: float = 0.02
+    between_bars: float = 0.009
     range_factor: float = 0.62
     volume_spread: float = 0.59
     volume_memory: float = 0.41

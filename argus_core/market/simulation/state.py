@@ -89,6 +89,7 @@ class MarketPath(DailyPath):
     iv_before: np.ndarray = field(default_factory=lambda: np.empty(0))
     iv_after: np.ndarray = field(default_factory=lambda: np.empty(0))
     iv_own_shock: np.ndarray = field(default_factory=lambda: np.empty(0))
+    iv_scale: np.ndarray = field(default_factory=lambda: np.empty(0))
     fast_before: np.ndarray = field(default_factory=lambda: np.empty(0))
     fast_after: np.ndarray = field(default_factory=lambda: np.empty(0))
     log_level: np.ndarray = field(default_factory=lambda: np.empty(0))
@@ -197,12 +198,16 @@ def market_path(settings: SimulationSettings, sessions: Sessions, model: Varianc
     leverage = model.leverage if calibrated else 0.0
     rest = math.sqrt(1.0 - leverage**2)
     half_fast = 0.5 * model.fast_shock**2
+    # Normalised so that the mean square of the scale is 1.
+    curvature = model.curvature if calibrated else 0.0
+    power = model.iv_shock_on_fast if calibrated else 0.0
+    even = power**2 * model.fast_shock**2 / (1.0 - model.fast_persistence**2)
     fast = float(start[0]) * model.fast_shock / math.sqrt(1.0 - model.fast_persistence**2)
     x = float(iv_normal[0]) * model.iv_shock / math.sqrt(1.0 - model.iv_persistence**2)
     jump_sum = units.sum(axis=1) + give_back
 
     count = len(days)
-    columns = np.empty((7, count))
+    columns = np.empty((8, count))
     inputs = zip(
         (ratio * break_scale).tolist(),
         gap_mix.tolist(),
@@ -215,17 +220,18 @@ def market_path(settings: SimulationSettings, sessions: Sessions, model: Varianc
         strict=True,
     )
     for i, (gap_ratio, mix, g_gap, part, g, jump, g_fast, g_own) in enumerate(inputs):
-        level = model.level + model.loading * x
+        level = model.level + model.loading * x + curvature * min(x, model.curvature_end) ** 2
         expected = math.exp(level + model.fast_persistence * fast + half_fast)
         gap_variance = gap_ratio * expected
         new_fast = model.fast_persistence * fast + model.fast_shock * g_fast
         variance = math.exp(level + new_fast) * part
         total = math.sqrt(gap_variance + variance)
         move = (math.sqrt(mix * gap_variance) * g_gap + math.sqrt(variance) * (g + jump)) / total
-        new_x = model.iv_persistence * x + model.iv_shock * (rest * g_own - leverage * move)
-        columns[:, i] = (x, new_x, fast, new_fast, level, expected, variance)
+        scale = model.iv_shock * math.exp(power * new_fast - even)
+        new_x = model.iv_persistence * x + scale * (rest * g_own - leverage * move)
+        columns[:, i] = (x, new_x, fast, new_fast, level, expected, variance, scale)
         x, fast = new_x, new_fast
-    iv_before, iv_after, fast_before, fast_after, level, expected, variance = columns
+    iv_before, iv_after, fast_before, fast_after, level, expected, variance, iv_scale = columns
     gap_variance = ratio * break_scale * expected * gap_mix
     jumps = jump_compensation(units * np.sqrt(variance)[:, None])
     gap = np.sqrt(gap_variance) * gap_shock - 0.5 * gap_variance + math.log1p(overnight_drift(settings, symbol))
@@ -241,7 +247,8 @@ def market_path(settings: SimulationSettings, sessions: Sessions, model: Varianc
         jumps=jumps,
         iv_before=iv_before + model.iv_mean,
         iv_after=iv_after + model.iv_mean,
-        iv_own_shock=own * rest * model.iv_shock,
+        iv_own_shock=own * rest * iv_scale,
+        iv_scale=iv_scale,
         fast_before=fast_before,
         fast_after=fast_after,
         log_level=level,
