@@ -1,0 +1,18 @@
+"""Figures and HTML, one look. Importing this package imports neither plotly nor JAX."""
+
+from typing import TYPE_CHECKING, Any
+
+from argus_core.reports.sparkline import sparkline
+
+if TYPE_CHECKING:
+    from argus_core.reports.cycle import cycle_report
+
+__all__ = ["cycle_report", "sparkline"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "cycle_report":
+        from argus_core.reports.cycle import cycle_report
+
+        return cycle_report
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

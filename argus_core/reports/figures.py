@@ -1,0 +1,228 @@
+"""Figures of the cycle report, one look. plotly is imported only here, and only when a figure is drawn.
+
+Every function returns the HTML of one figure without plotly.js; `plotly_script` gives the library once per page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    #: Label -> (n,) daily returns.
+    Lines = Mapping[str, NDArray[np.float64]]
+
+#: Colours of series in order, told apart with colour-blind eyes too; the benchmark is always grey.
+SERIES = ("#2a6fdb", "#e0772b", "#13866f", "#8a5cd0", "#c2417c")
+BENCHMARK = "#9aa1ab"
+LOSS, GAIN = "#c8553d", "#2a6fdb"
+_INK, _QUIET, _GRID = "#1d2430", "#667080", "#e8eaee"
+_FONT = "Inter, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+_CONFIG = {"displayModeBar": False, "responsive": True, "showTips": False}
+#: Points per line beyond which lines are thinned: a report opens on a phone too.
+_MOST_POINTS = 600
+
+
+class MissingPlotlyError(RuntimeError):
+    """plotly is not installed."""
+
+
+def load_plotly() -> ModuleType:
+    """Import plotly.graph_objects.
+
+    Raises:
+        MissingPlotlyError: naming the extra that brings it.
+    """
+    try:
+        import plotly.graph_objects as graph
+    except ImportError:
+        raise MissingPlotlyError(
+            "The report needs plotly, which is not installed. Install the extra: pip install 'argus-research[report]'"
+        ) from None
+    return graph
+
+
+def plotly_script() -> str:
+    """plotly.js itself, to be inlined once: the page makes no request."""
+    load_plotly()
+    from plotly.offline import get_plotlyjs
+
+    return str(get_plotlyjs())
+
+
+def equity_figure(name: str, dates: Sequence[Any], lines: Lines, benchmarks: Lines) -> str:
+    """Growth of one dollar, in percent of the start. ``lines`` and ``benchmarks``: label -> (n,) daily returns."""
+    graph = load_plotly()
+    figure = graph.Figure()
+    for label, colour, dash, width, daily in _styled(lines, benchmarks):
+        growth = 100 * (np.cumprod(1 + daily) - 1)
+        _add_line(graph, figure, dates, growth, label, colour, dash, width, "%{y:+.2f} %")
+    figure.add_hline(y=0, line={"color": _INK, "width": 1})
+    return _html(figure, name, height=380, y_title="return since start", suffix=" %")
+
+
+def drawdown_figure(name: str, dates: Sequence[Any], lines: Lines, benchmarks: Lines) -> str:
+    """Loss from the running peak, start included, in percent."""
+    graph = load_plotly()
+    figure = graph.Figure()
+    for label, colour, dash, width, daily in _styled(lines, benchmarks):
+        equity = np.cumprod(1 + daily)
+        peak = np.maximum.accumulate(np.maximum(equity, 1.0))
+        _add_line(graph, figure, dates, 100 * (equity / peak - 1), label, colour, dash, width, "%{y:.2f} %")
+    figure.update_layout(showlegend=False)
+    return _html(figure, name, height=230, y_title="below peak", suffix=" %")
+
+
+def fan_figure(name: str, trade_returns: NDArray[np.float64], *, block: float, paths: int = 2000, seed: int = 0) -> str:
+    """Resampled equity of a run's trades: bands of 50 % and 90 % of the paths, median, and what happened.
+
+    Stationary bootstrap with mean block ``block`` trades (Politis & Romano 1994), the same number of trades per path.
+    """
+    graph = load_plotly()
+    resampled = resampled_equity(trade_returns, block=block, paths=paths, seed=seed)
+    quantiles = 100 * (np.quantile(resampled, (0.05, 0.25, 0.5, 0.75, 0.95), axis=0) - 1)
+    steps = np.arange(quantiles.shape[1])
+    keep = _thinned(len(steps))
+    x = steps[keep]
+    figure = graph.Figure()
+    bands = ((0, 4, "rgba(42,111,219,.13)", "90 % of paths"), (1, 3, "rgba(42,111,219,.24)", "half of paths"))
+    for low, high, shade, label in bands:
+        figure.add_trace(
+            graph.Scatter(
+                x=np.concatenate([x, x[::-1]]).tolist(),
+                y=np.concatenate([quantiles[high][keep], quantiles[low][keep][::-1]]).round(4).tolist(),
+                fill="toself",
+                fillcolor=shade,
+                line={"width": 0},
+                hoverinfo="skip",
+                name=label,
+            )
+        )
+    _add_line(graph, figure, x, quantiles[2][keep], "median path", SERIES[0], "solid", 2, "%{y:+.2f} %")
+    real = 100 * (np.concatenate([[1.0], np.cumprod(1 + trade_returns)]) - 1)
+    _add_line(graph, figure, x, real[keep], "as it happened", _INK, "solid", 1.6, "%{y:+.2f} %")
+    figure.add_hline(y=0, line={"color": _INK, "width": 1})
+    return _html(figure, name, height=320, y_title="return", x_title="trades", suffix=" %")
+
+
+def resampled_equity(trade_returns: NDArray[np.float64], *, block: float, paths: int, seed: int) -> NDArray[np.float64]:
+    """(paths, n + 1) equity from 1 over resampled trades; ``block``: mean block length in trades, at least 1."""
+    n = len(trade_returns)
+    generator = np.random.default_rng(seed)
+    restart = generator.random((paths, n)) < 1.0 / max(1.0, block)
+    restart[:, 0] = True
+    first = generator.integers(0, n, (paths, n))
+    step = np.arange(n)
+    position = np.maximum.accumulate(np.where(restart, step, 0), axis=1)
+    index = (np.take_along_axis(first, position, axis=1) + step - position) % n
+    return np.concatenate([np.ones((paths, 1)), np.cumprod(1 + trade_returns[index], axis=1)], axis=1)
+
+
+def reasons_figure(name: str, counts: Mapping[str, int], words: Mapping[str, str]) -> str:
+    """Number of runs that each kill reason met, most frequent on top."""
+    graph = load_plotly()
+    ordered = sorted(counts.items(), key=lambda item: (item[1], item[0]))
+    figure = graph.Figure(
+        graph.Bar(
+            x=[count for _, count in ordered],
+            y=[words.get(reason, reason) for reason, _ in ordered],
+            orientation="h",
+            marker={"color": LOSS, "cornerradius": 3},
+            text=[str(count) for _, count in ordered],
+            textposition="outside",
+            cliponaxis=False,
+            hovertemplate="%{y}: %{x} runs<extra></extra>",
+        )
+    )
+    figure.update_layout(bargap=0.35)
+    figure.update_xaxes(visible=False)
+    return _html(figure, name, height=70 + 30 * len(ordered), y_grid=False)
+
+
+def sharpe_figure(name: str, sharpes: Sequence[float], *, luck: float, benchmark: float | None) -> str:
+    """Distribution of the annual Sharpe ratios of all trials, with what luck alone gives the best of them."""
+    graph = load_plotly()
+    low, high = float(np.min(sharpes)), float(np.max(sharpes))
+    edges = np.linspace(low, high if high > low else low + 1.0, min(40, max(8, len(sharpes) // 4)) + 1)
+    counts, _ = np.histogram(sharpes, edges)
+    centres, width = (edges[1:] + edges[:-1]) / 2, float(edges[1] - edges[0])
+    figure = graph.Figure(
+        graph.Bar(
+            x=centres.round(4).tolist(),
+            y=counts.tolist(),
+            width=width * 0.92,
+            marker={"color": SERIES[0]},
+            hovertemplate="Sharpe about %{x:.2f}: %{y} runs<extra></extra>",
+        )
+    )
+    marks = [(luck, _INK, f"best by luck {luck:.2f}")]
+    if benchmark is not None:
+        marks.append((benchmark, _QUIET, f"buy and hold {benchmark:.2f}"))
+    for row, (at, colour, text) in enumerate(marks):
+        figure.add_vline(x=at, line={"color": colour, "width": 1.5, "dash": "dot"})
+        figure.add_annotation(
+            x=at, y=1.02 + 0.09 * row, yref="paper", text=text, showarrow=False, font={"color": colour, "size": 12}
+        )
+    return _html(figure, name, height=290, y_title="runs", x_title="annual Sharpe ratio", top=44)
+
+
+def _styled(lines: Mapping[str, Any], benchmarks: Mapping[str, Any]) -> list[tuple[str, str, str, float, Any]]:
+    styled = [(label, BENCHMARK, "dot", 1.6, daily) for label, daily in benchmarks.items()]
+    for position, (label, daily) in enumerate(lines.items()):
+        styled.append((label, SERIES[position % len(SERIES)], "solid", 2.0, daily))
+    return styled
+
+
+def _add_line(
+    graph: Any, figure: Any, x: Any, y: Any, label: str, colour: str, dash: str, width: float, hover: str
+) -> None:
+    keep = _thinned(len(y))
+    figure.add_trace(
+        graph.Scatter(
+            x=[str(value) if not isinstance(value, int | np.integer) else int(value) for value in np.asarray(x)[keep]],
+            y=np.asarray(y)[keep].round(4).tolist(),
+            mode="lines",
+            name=label,
+            line={"color": colour, "width": width, "dash": dash},
+            hovertemplate=f"{label}: {hover}<extra></extra>",
+        )
+    )
+
+
+def _thinned(count: int) -> NDArray[np.int64]:
+    if count <= _MOST_POINTS:
+        return np.arange(count)
+    return np.unique(np.linspace(0, count - 1, _MOST_POINTS).round().astype(np.int64))
+
+
+def _html(
+    figure: Any,
+    name: str,
+    *,
+    height: int,
+    y_title: str = "",
+    x_title: str = "",
+    suffix: str = "",
+    y_grid: bool = True,
+    top: int = 12,
+) -> str:
+    figure.update_layout(
+        height=height,
+        margin={"l": 8, "r": 16, "t": top, "b": 8},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": _FONT, "size": 13, "color": _INK},
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "xanchor": "left"},
+        hovermode="x unified" if suffix else "closest",
+        hoverlabel={"bgcolor": "white", "bordercolor": _GRID, "font": {"family": _FONT, "size": 12}},
+    )
+    axis = {"automargin": True, "zeroline": False, "tickfont": {"color": _QUIET, "size": 12}}
+    titled = {"font": {"color": _QUIET, "size": 12}}
+    figure.update_xaxes(showgrid=False, linecolor=_GRID, title={"text": x_title} | titled, **axis)
+    figure.update_yaxes(showgrid=y_grid, gridcolor=_GRID, ticksuffix=suffix, title={"text": y_title} | titled, **axis)
+    return str(figure.to_html(full_html=False, include_plotlyjs=False, config=_CONFIG, div_id=name))

@@ -1,0 +1,381 @@
+"""Sections of the cycle report: headline, tables, reasons in words. HTML in, nothing drawn here but one bar chart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from argus_core.reports.figures import reasons_figure
+from argus_core.reports.page import Column, Html, chip, definitions, section, table, text, tiles
+from argus_core.reports.words import (
+    CONSTRAINT_WORDS,
+    DASH,
+    MINUS,
+    REASON_WORDS,
+    TIMES,
+    decimal,
+    dollars,
+    parameters,
+    percent,
+    plural,
+)
+
+if TYPE_CHECKING:
+    from argus_core.allocation import Allocation
+    from argus_core.evaluation import Evaluation
+
+#: Rows of a table; a line below says how many more there are.
+MOST_ROWS = 50
+
+
+def header(date: Any, evaluation: Evaluation, allocation: Allocation) -> str:
+    """The verdict of the cycle in one headline, one paragraph and a few numbers."""
+    test, rankings = evaluation.joint_test, evaluation.rankings
+    trials = rankings.filter(pl.col("role") == "trial")
+    funded = allocation.rows.filter(pl.col("weight") > 0)
+    headline, lead = verdict_in_words(evaluation, allocation)
+    weight = float(funded["weight"].sum()) if funded.height else 0.0
+    sharpes = trials["sharpe"].drop_nulls().to_list()
+    numbers = [
+        (f"{trials.height:,}", "configurations tried"),
+        (f"{evaluation.candidates.height:,}", "candidates after every gate"),
+        (str(decimal(test["p_consistent"], 3)), f"joint p-value, below {test['alpha']:g} is asked for"),
+        (decimal(max(sharpes, default=None)) or DASH, "best annual Sharpe of all trials"),
+        (str(percent(weight)), "of equity allocated"),
+    ]
+    tone = "some" if funded.height else "none"
+    return (
+        f'<header><p class="brand">Argus · research cycle · {text(date)}</p><h1 class="{tone}">{text(headline)}</h1>'
+        f'<p class="lead">{text(lead)}</p>{tiles(numbers)}</header>'
+    )
+
+
+def verdict_in_words(evaluation: Evaluation, allocation: Allocation) -> tuple[str, str]:
+    """(headline, explanation) of the cycle."""
+    test = evaluation.joint_test
+    trials = evaluation.rankings.filter(pl.col("role") == "trial")
+    funded = allocation.rows.filter(pl.col("weight") > 0)
+    if trials.is_empty():
+        return "Nothing was tried", "No run of this date is stored, so there is nothing to judge."
+    passed = test["p_consistent"] < test["alpha"]
+    tested = f"{plural(trials.height, 'configuration')} over {plural(test['n_observations'], 'day')}"
+    if funded.height:
+        names = ", ".join(f"{r['strategy_id']} on {r['instrument']}" for r in funded.head(3).iter_rows(named=True))
+        one = funded.height == 1
+        return (
+            "One strategy deserves capital" if one else f"{funded.height} strategies deserve capital",
+            f"Of {tested}, {names} survived every gate, the joint test among them (p = {test['p_consistent']:.3f}).",
+        )
+    if evaluation.candidates.height:
+        return (
+            "Nothing deserves capital",
+            (
+                f"{plural(evaluation.candidates.height, 'candidate')} of {tested} survived the gates, but no edge is "
+                "left after the corrections for selection and estimation error, or a minimum of the config is not met."
+            ),
+        )
+    counts = evaluation.killed.group_by("reason").agg(pl.col("run_id").n_unique().alias("runs"))
+    most = counts.sort(["runs", "reason"], descending=[True, False]).row(0, named=True)
+    if passed:
+        why = (
+            f"the joint test finds an edge (p = {test['p_consistent']:.3f}), but every run that carries it fails "
+            "another gate"
+        )
+    else:
+        why = (
+            f"the best of {tested} is what luck alone gives in {test['p_consistent']:.0%} of all cycles, "
+            f"and only {test['alpha']:.0%} is tolerated"
+        )
+    common = REASON_WORDS.get(most["reason"], most["reason"])
+    return (
+        "Nothing deserves capital",
+        f"Because {why}. The most frequent kill reason is “{common}” ({most['runs']} of {trials.height}).",
+    )
+
+
+def allocations(allocation: Allocation) -> str:
+    """Where the capital goes, and what lowered each weight."""
+    rows = []
+    for row in allocation.rows.sort("weight", "run_id", descending=[True, False]).head(MOST_ROWS).iter_rows(named=True):
+        clamps = json.loads(row["clamps"])
+        words = [
+            f"{CONSTRAINT_WORDS.get(c['constraint'], c['constraint'])}"
+            + (f" {percent(c['before'])} → {percent(c['after'])}" if c["before"] else f": {c['detail']}")
+            for c in clamps
+        ]
+        rows.append(
+            [
+                row["strategy_id"],
+                row["instrument"],
+                Html(f'<span class="mono">{text(parameters(row["params"]))}</span>'),
+                percent(row["weight"], 2),
+                dollars(row["dollar_risk"]),
+                row["contracts"],
+                percent(row["mu"]),
+                percent(row["mu_shrunk"]),
+                percent(row["sigma"]),
+                "; ".join(words) or "nothing",
+            ]
+        )
+    columns = [
+        Column("Strategy"),
+        Column("Instrument"),
+        Column("Parameters", "words"),
+        Column("Weight", "number"),
+        Column("Capital", "number"),
+        Column("Contracts", "number"),
+        Column("Measured mean", "number"),
+        Column("Believed mean", "number"),
+        Column("Volatility", "number"),
+        Column("Lowered by", "words"),
+    ]
+    document = allocation.document
+    say = (
+        f"Fractional Kelly on {dollars(document['equity'])}. The believed mean is the measured one less the luck of "
+        f"the best trial, shrunk for estimation error. Portfolio volatility {percent(document['volatility'])} a year."
+    )
+    return section("Allocation", say, table(columns, rows), _more(allocation.rows.height, "allocation"))
+
+
+def ranking(rankings: pl.DataFrame) -> str:
+    """Every run in order of its score, with its verdict."""
+    rows = []
+    for row in rankings.head(MOST_ROWS).iter_rows(named=True):
+        state = "benchmark" if row["role"] == "benchmark" else ("killed" if row["killed"] else "survives")
+        kind = {"killed": "kill", "survives": "live"}.get(state, "")
+        rows.append(
+            [
+                row["rank"],
+                Html(f"{text(row['strategy'])} <span class='dim'>{text(row['symbol'])}</span>"),
+                Html(f'<span class="mono">{text(parameters(row["params"]))}</span>'),
+                decimal(row["score"], 3),
+                _signed(row["total_return"], percent(row["total_return"], signed=True)),
+                _signed(row["sharpe"], decimal(row["sharpe"])),
+                percent(row["max_drawdown"]),
+                row["n_trades"],
+                percent(row["dsr"]),
+                decimal(row["joint_p"], 3),
+                Html(f"{chip(state, kind)} {text(row['verdict'])}"),
+            ]
+        )
+    columns = [
+        Column("#", "number"),
+        Column("Strategy"),
+        Column("Parameters", "words"),
+        Column("Score", "number"),
+        Column("Return", "number"),
+        Column("Sharpe", "number"),
+        Column("Drawdown", "number"),
+        Column("Trades", "number"),
+        Column("DSR", "number"),
+        Column("Joint p", "number"),
+        Column("Verdict", "many words"),
+    ]
+    say = (
+        "By composite score, which depends on the run alone. DSR: probability that the Sharpe beats the luckiest "
+        "trial. Joint p: step-down p-value among all trials."
+    )
+    return section("Ranking", say, table(columns, rows), _more(rankings.height, "run"))
+
+
+def joint(evaluation: Evaluation, figure: str) -> str:
+    """The joint test: what was asked of the data, and what they said."""
+    test = evaluation.joint_test
+    needed = DASH if test["critical_value"] is None else f"{test['critical_value']:.2f}"
+    entries: list[tuple[str, object]] = [
+        ("Best t-value", f"{test['statistic']:.2f}, and {needed} was needed"),
+        ("p lower · consistent · upper", " · ".join(f"{test[f'p_{k}']:.3f}" for k in ("lower", "consistent", "upper"))),
+        ("Reality Check p (unscaled)", f"{test['p_reality_check']:.3f}"),
+        ("Trials tested · in the ledger", f"{test['n_tested']:,} · {test['n_trials']:,}"),
+        ("Days · resamples", f"{test['n_observations']:,} · {test['resamples']:,}"),
+        ("Benchmark", {"cash": "cash", "buy_and_hold": "buying and holding"}[test["benchmark"]]),
+        ("Marked by StepM", plural(len(test["survivors"]), "run")),
+    ]
+    if test["block_length"] is not None:
+        entries.append(
+            (
+                "Mean block",
+                f"{test['block_length']:.1f} days; p at half and double: "
+                + " · ".join(f"{test[f'p_consistent_{k}_block']:.3f}" for k in ("half", "double")),
+            )
+        )
+    if test["detail"]:
+        entries.append(("Note", test["detail"]))
+    grids = sorted(test["pbo"], key=lambda g: (-g["pbo"], g["strategy"], g["symbol"]))[:8]
+    overfit = ""
+    if grids:
+        columns = [Column("Grid"), Column("Sets", "number"), Column("Splits", "number"), Column("PBO", "number")]
+        rows = [
+            [f"{g['strategy']} {g['symbol']}", g["configurations"], f"{g['splits']:,}", percent(g["pbo"], 0)]
+            for g in grids
+        ]
+        overfit = (
+            "<h3>Probability of backtest overfitting</h3>"
+            '<p class="say">How often the best set in one half of the days falls into the worse half of the sets in '
+            "the other. Noise gives about 50 %, with wide scatter.</p>" + table(columns, rows)
+        )
+    say = (
+        "Could luck alone have produced the best of everything that was tried? All trials are resampled together, "
+        "failed ones and those that never traded included, so that trying more makes passing harder."
+    )
+    chart = f"<div><h3>Sharpe ratios of all trials</h3>{figure}</div>" if figure else ""
+    return section("Joint test", say, f'<div class="two"><div>{definitions(entries)}{overfit}</div>{chart}</div>')
+
+
+def kills(evaluation: Evaluation) -> str:
+    """What was killed, why, and what would have to change."""
+    killed = evaluation.killed
+    if killed.is_empty():
+        return section("Killed", "Nothing was killed.")
+    counts = {
+        str(reason): int(runs)
+        for reason, runs in killed.group_by("reason").agg(pl.col("run_id").n_unique()).sort("reason").iter_rows()
+    }
+    best = evaluation.rankings.filter(pl.col("killed")).head(10)
+    rows = []
+    for run in best.iter_rows(named=True):
+        for position, reason in enumerate(json.loads(run["reasons"])):
+            name = f"{text(run['strategy'])} <span class='dim'>{text(run['symbol'])}</span>"
+            detail = f'<div class="mono dim">{text(parameters(run["params"]))}</div>'
+            rows.append(
+                [
+                    Html(name + detail) if position == 0 else "",
+                    Html(chip(REASON_WORDS.get(reason["reason"], reason["reason"]), "kill")),
+                    _number(reason["value"]),
+                    _number(reason["threshold"]),
+                    reason["explanation"],
+                    reason["remedy"],
+                ]
+            )
+    columns = [
+        Column("Run", "words"),
+        Column("Reason"),
+        Column("Value", "number"),
+        Column("Threshold", "number"),
+        Column("What was found", "many words"),
+        Column("What would have to change", "many words"),
+    ]
+    n_killed = evaluation.rankings.filter(pl.col("killed")).height
+    say = f"{plural(n_killed, 'run')} killed. A run usually meets several reasons; each is counted."
+    return section(
+        "What was killed, and why",
+        say,
+        reasons_figure("reasons", counts, REASON_WORDS),
+        "<h3>The best-scoring of them, reason by reason</h3>",
+        table(columns, rows),
+        _more(n_killed, "run", best.height),
+    )
+
+
+def fan(name: str, params: str, trades: int, row: Mapping[str, Any], figure: str) -> str:
+    """One Monte Carlo fan with its numbers."""
+    numbers = [
+        f"median {percent(row.get('mc_median_return'), signed=True) or DASH}",
+        f"95 % drawdown {percent(row.get('mc_p95_drawdown')) or DASH}",
+        f"ruin at most {percent(row.get('mc_ruin_upper'), 2) or DASH}",
+    ]
+    return (
+        f"<div><h3>{text(name)}</h3>"
+        f'<p class="say"><span class="mono">{text(params)}</span><br>'
+        f"{plural(trades, 'trade')} · {text(' · '.join(numbers))}</p>{figure}</div>"
+    )
+
+
+def costs(shown: Sequence[Mapping[str, Any]], metrics: Mapping[str, Mapping[str, Any]]) -> str:
+    """Profit at multiples of the modelled costs."""
+    rows, multiples = [], []
+    blocks = {str(run["run_id"]): _document(metrics.get(str(run["run_id"]), {}), "cost_sensitivity") for run in shown}
+    multiples = sorted({key for block in blocks.values() for key in block if _is_number(key)}, key=float)
+    for run in shown:
+        row, block = metrics.get(str(run["run_id"]), {}), blocks[str(run["run_id"])]
+        cells: list[object] = [f"{run['strategy']} {run['symbol']}", dollars(row.get("costs"))]
+        for key in multiples:
+            pnl = block.get(key, {}).get("pnl")
+            cells.append(_signed(pnl, dollars(pnl)))
+        rows.append([*cells, decimal(row.get("cost_break_even"))])
+    if not rows:
+        return ""
+    columns = [Column("Run"), Column("Costs paid", "number")]
+    columns += [Column(f"Profit at {float(key):g}{TIMES}", "number") for key in multiples]
+    columns.append(Column(f"Breaks even at {TIMES}", "number"))
+    say = "Fills are run again at higher costs: stops and sizes react. Spread, slippage and commission are all scaled."
+    return section("Costs", say, table(columns, rows))
+
+
+def regimes(shown: Sequence[Mapping[str, Any]], metrics: Mapping[str, Mapping[str, Any]]) -> str:
+    """Profit by regime at entry."""
+    labels: dict[str, set[str]] = {}
+    blocks = {}
+    for run in shown:
+        row = metrics.get(str(run["run_id"]), {})
+        block = _document(row, "regime_stress").get("factors") or _document(row, "regime_breakdown")
+        blocks[str(run["run_id"])] = block
+        for factor, groups in block.items():
+            if isinstance(groups, Mapping):
+                labels.setdefault(factor, set()).update(groups)
+    columns = [(factor, label) for factor in sorted(labels, reverse=True) for label in sorted(labels[factor])]
+    if not columns:
+        return ""
+    rows = []
+    for run in shown:
+        block = blocks[str(run["run_id"])]
+        cells: list[object] = [f"{run['strategy']} {run['symbol']}"]
+        for factor, label in columns:
+            group = block.get(factor, {}).get(label)
+            pnl = group.get("pnl") if isinstance(group, Mapping) else group
+            cells.append(_signed(pnl, dollars(pnl)))
+        rows.append(cells)
+    titles = [Column("Run"), *(Column(f"{factor} {label.lower()}", "number") for factor, label in columns)]
+    say = "Profit and loss by the regime at entry. A strategy that earns in one column only depends on that regime."
+    return section("Regimes", say, table(titles, rows))
+
+
+def provenance(summary: Mapping[str, Any], runs: pl.DataFrame, evaluation: Evaluation) -> str:
+    """What this report rests on: enough to run it again and get the same bytes."""
+    entries: list[tuple[str, object]] = []
+    for name, value in summary.items():
+        shown = json.dumps(value, default=str) if isinstance(value, Mapping) else value
+        if isinstance(value, list | tuple):
+            shown = ", ".join(str(item) for item in value)
+        entries.append((name.replace("_", " "), Html(f'<span class="mono">{text(shown)}</span>')))
+    for name in ("pack_hash", "code_hash", "config_hash", "convention"):
+        if name in runs.columns and name not in summary:
+            distinct = runs[name].drop_nulls().unique().sort().to_list()
+            listed = ", ".join(map(str, distinct[:12])) + (
+                f" and {len(distinct) - 12} more" if len(distinct) > 12 else ""
+            )
+            entries.append((name.replace("_", " "), Html(f'<span class="mono">{text(listed)}</span>')))
+    limits = {k: v for k, v in evaluation.joint_test["thresholds"].items() if v is not None}
+    shown = " · ".join(f"{name} {value:g}" for name, value in limits.items())
+    entries.append(("kill thresholds", Html(f'<span class="mono">{text(shown)}</span>')))
+    entries.append(("joint test", Html(f'<span class="mono">{text(evaluation.joint_test["method"])}</span>')))
+    return section("Provenance", "The same inputs give the same report, byte for byte.", definitions(entries))
+
+
+def _document(row: Mapping[str, Any], key: str) -> dict[str, Any]:
+    found = json.loads(row.get(key) or "{}")
+    return found if isinstance(found, dict) else {}
+
+
+def _is_number(value: str) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _number(value: float | None) -> str | None:
+    return None if value is None else f"{value:,.4g}".replace("-", MINUS)
+
+
+def _signed(value: float | None, shown: str | None) -> object:
+    return Html(f'<span class="neg">{text(shown)}</span>') if value is not None and value < 0 else shown
+
+
+def _more(total: int, noun: str, shown: int = MOST_ROWS) -> str:
+    rest = total - shown
+    return f'<p class="more">and {plural(rest, "more " + noun)}.</p>' if rest > 0 else ""
