@@ -54,7 +54,7 @@ def session_checks(
             0.0,
             f"one-bar moves beyond {settings.max_jump:.0%} that did not come back",
         ),
-        _split(published, past, day, settings),
+        _split(published, past, instrument, day, settings),
         _volume_scale(published, past, settings),
         _one_scope(published),
         _same_scope_as_before(published, past),
@@ -129,20 +129,27 @@ def _stale(published: pl.DataFrame, settings: GateSettings) -> GateCheck:
     return GateCheck("stale", longest <= limit, True, float(longest), float(limit), detail)
 
 
-def _split(published: pl.DataFrame, past: pl.DataFrame, day: date, settings: GateSettings) -> GateCheck:
-    """Is the first open near n or 1/n times the last close of the session before?"""
+def _split(
+    published: pl.DataFrame, past: pl.DataFrame, instrument: Instrument, day: date, settings: GateSettings
+) -> GateCheck:
+    """Is the first price near n or 1/n times the last close of the session before?
+
+    Of minutes both the first open and the first close are tried: the opening print of a split's day can still be at
+    the old price (AAPL, 2014-06-09 04:00).
+    """
     limit = settings.split_tolerance
     if published.is_empty() or past.is_empty() or (day - past["trade_date"][-1]).days > 10:
         return GateCheck("split", True, True, None, limit, "no session shortly before")
-    ratio = float(published["open"][0]) / float(past["close"][-1])
-    near, distance = split_distance(ratio, settings.split_ratios)
+    firsts = ["open", "close"] if instrument.bar_seconds < _DAY else ["open"]
+    ratios = [float(published[c][0]) / float(past["close"][-1]) for c in firsts]
+    distance, near, ratio = min((*split_distance(r, settings.split_ratios)[::-1], r) for r in ratios)
     return GateCheck(
         "split",
         distance > limit,
         True,
         distance,
         limit,
-        f"open / previous close = {ratio:.4f}, distance to {near:.4g}. If it is a split, adjust the file",
+        f"first price / previous close = {ratio:.4f}, distance to {near:.4g}. If it is a split, adjust the file",
     )
 
 

@@ -306,8 +306,10 @@ def test_a_real_iex_friday_fails_by_its_volume(calendar, shared_data):
     assert report.check("volume_scale").value < 0.04
 
 
-def test_the_real_apple_split_blocks_its_first_day(calendar, shared_data):
-    apple = Instrument(symbol="AAPL", asset_class="equity")
+@pytest.mark.parametrize("hours", ["rth", "extended"])
+def test_the_real_apple_split_blocks_its_first_day(calendar, shared_data, hours):
+    # Its first minute before the open still printed the old price once: open 645.57, close 92.42.
+    apple = Instrument(symbol="AAPL", asset_class="equity", hours=hours)
     past = None
     for day, expected in ((date(2014, 6, 5), []), (date(2014, 6, 6), []), (date(2014, 6, 9), ["split"])):
         frame = real_bars(shared_data, "bars_1m_quotes/AAPL.parquet", day, calendar, apple)

@@ -271,9 +271,17 @@ def _warn_splits(rows: pl.DataFrame, gates: GateSettings, report: FileReport) ->
         pl.col("close").shift(1).over("symbol").alias("_before"),
         (pl.col("ts") - pl.col("ts").shift(1).over("symbol")).alias("_pause"),
     )
-    ratio = pl.col("open") / pl.col("_before")
+    # The opening print of a split's day can still be at the old price; its first minute's close is not. A daily bar's
+    # close is a day later and proves nothing.
+    intraday = rows.height > 0 and rows["bar_seconds"][0] < DAY
     ratios = sorted({float(r) for r in gates.split_ratios} | {1 / float(r) for r in gates.split_ratios})
-    near = pl.any_horizontal([(ratio / r - 1).abs() <= gates.split_tolerance for r in ratios])
+    near = pl.any_horizontal(
+        [
+            (pl.col(price) / pl.col("_before") / r - 1).abs() <= gates.split_tolerance
+            for r in ratios
+            for price in (("open", "close") if intraday else ("open",))
+        ]
+    )
     found = ordered.filter(
         near & (pl.col("_pause") > pl.duration(hours=4)) & (pl.col("_pause") <= pl.duration(days=10))
     )
