@@ -22,20 +22,22 @@ class Verdict:
     detail: str
 
 
-#: Combinations of the sweep that are proved beside the base parameters.
-SAMPLED = 2
+#: Combinations of the sweep that are proved beside the base parameters. A callback costs a whole replay per cut, and
+#: the engine already hides the future from it: one is enough.
+SAMPLED_LANES, SAMPLED_CALLBACKS = 2, 1
 
 
 def prove_group(group: TrialGroup, market: Market, trials: Sequence[Trial], cuts: int, seed: int) -> Verdict | None:
     """Prove a strategy once; the verdict holds for all its runs. One look into the future condemns the class.
 
     Args:
-        trials: those that were replayed; the sample is the `SAMPLED` smallest run ids, which is as good as random.
+        trials: those that were replayed; the sample are the smallest run ids, which is as good as random.
 
     Returns:
         None where there is nothing to prove: no parameter set ran.
     """
-    sampled = [trial.model for trial in sorted(trials, key=lambda trial: trial.run_id)[:SAMPLED]]
+    count = SAMPLED_LANES if issubclass(group.strategy, ColumnarStrategy) else SAMPLED_CALLBACKS
+    sampled = [trial.model for trial in sorted(trials, key=lambda trial: trial.run_id)[:count]]
     if not sampled:
         return None
     candidates = [*group.proof_params, *sampled]

@@ -68,6 +68,17 @@ class Caller(CallbackStrategy):
         return []
 
 
+class Sliced(ColumnarStrategy):
+    """Cannot run on less data."""
+
+    Params = SwingParams
+
+    def intents(self, frame, params):
+        if frame.height < 8 * 390:
+            raise IndexError("too short")
+        return frame.select(pl.repeat(0, pl.len()).alias("enter"))
+
+
 class Fragile(ColumnarStrategy):
     """Breaks on some parameters."""
 

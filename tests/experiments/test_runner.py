@@ -97,6 +97,31 @@ def test_a_changed_sweep_is_computed_anew(found, loop_of, pack, calendar):
     assert smaller.runs["plateau_neighbours"].to_list() == [0]
 
 
+def test_a_strategy_that_breaks_under_the_proof_is_not_proved(loop_of, pack, calendar):
+    row = run_experiments(pack, loop_of(("Sliced", {}, None)), calendar=calendar).runs.row(0, named=True)
+    assert row["status"] == "ok"
+    assert row["lookahead_ok"] is None
+    assert "IndexError on truncated or changed data: too short" in row["lookahead_detail"]
+
+
+def test_the_inputs_hash_follows_sweeps_and_strategy_code(loop_of, chain):
+    from argus_core.experiments import experiment_inputs_hash
+
+    base = experiment_inputs_hash(loop_of(SWING))
+    assert experiment_inputs_hash(loop_of(SWING)) == base
+    assert experiment_inputs_hash(loop_of(SWING, CHEATER)) != base
+    (chain[1] / "other.yaml").write_text("params:\n  every: [20, 30]\n")
+    assert experiment_inputs_hash(loop_of(("Swing", {"every": 20}, "other.yaml"))) != base
+    source = chain[1] / "strategies.py"
+    text = source.read_text()
+    try:
+        source.write_text(text + "\n# changed\n")
+        assert experiment_inputs_hash(loop_of(SWING)) != base
+    finally:
+        source.write_text(text)
+    assert experiment_inputs_hash(loop_of(SWING)) == base
+
+
 def test_a_callback_strategy_runs_beside_columnar_ones(loop_of, pack, calendar):
     runs = run_experiments(pack, loop_of(("Caller", {"hold": 900}, None)), calendar=calendar).runs
     assert runs["status"].to_list() == ["ok"]

@@ -101,6 +101,16 @@ def test_no_table_holds_the_future_of_the_packs_end(make_lake, seal, tmp_path):
     assert pack.table("regimes")["available_at"].max() <= last
 
 
+def test_with_a_late_feed_outcomes_that_later_bars_could_change_stay_out(make_lake, seal, project, tmp_path):
+    providers = project.platform.providers.model_copy(update={"delay_seconds": {"sim": 600}})
+    platform = project.platform.model_copy(update={"providers": providers})
+    late = project.__class__(**{**project.__dict__, "platform": platform})
+    pack = seal(make_lake(tmp_path / "lake"), tmp_path / "p", over=late)
+    assert pack.manifest.delay_seconds == 600
+    known = pack.table("bars")["available_at"].max()
+    assert (known - pack.table("outcomes")["window_end"].max()).total_seconds() >= 600
+
+
 def test_warmup_sessions_come_along_and_are_marked(make_lake, seal, warm_project, tmp_path):
     pack = seal(make_lake(tmp_path / "lake"), tmp_path / "p", over=warm_project)
     assert pack.manifest.warmup_sessions == (date(2025, 2, 3),)
