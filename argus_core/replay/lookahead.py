@@ -92,11 +92,9 @@ def prove_no_lookahead_callback(
     whole = list(decide(frame, options))
     times = frame["available_at"].dt.timestamp("us").to_numpy()
     decided = np.unique(np.searchsorted(times, [t for t, _ in whole]))
-    # The last row of a run decides nothing, so one row more is kept than is compared.
-    points = _cut_points(np.minimum(decided + 1, frame.height - 1), frame.height, cuts, seed)
+    points = _cut_points(decided, frame.height, cuts, seed)
     for number, cut in enumerate(points):
         now = int(times[cut - 1])
-        before = [item for item in whole if item[0] < now]
         seen = pl.col("recv_ts").dt.timestamp("us") <= now
         trials = [("cut off", frame.head(cut), None if options is None else options.filter(seen))]
         for direction in (1, -1):
@@ -107,11 +105,14 @@ def prove_no_lookahead_callback(
                 quotes = perturb_future(ordered, known, seed=seed + number, direction=direction)
             trials.append(("changed", perturb_future(frame, cut, seed=seed + number, direction=direction), quotes))
         for verb, rows, quotes in trials:
-            again = [item for item in decide(rows, quotes) if item[0] < now]
+            # The last row of a run decides nothing: the row before a truncation is compared in the changed runs only.
+            limit = now if verb == "cut off" else now + 1
+            before = [item for item in whole if item[0] < limit]
+            again = [item for item in decide(rows, quotes) if item[0] < limit]
             if again != before:
                 at = next((k for k, (a, b) in enumerate(zip(before, again, strict=False)) if a != b), None)
                 place = f"decision {min(len(before), len(again)) if at is None else at}"
-                return LookaheadProof(False, f"{place} before {frame['available_at'][cut - 1]} moves when the rows "
+                return LookaheadProof(False, f"{place} up to {frame['available_at'][cut - 1]} moves when the rows "
                                              f"from {cut} on are {verb}")  # fmt: skip
     return LookaheadProof(True, f"{len(points)} cuts of {frame.height} rows: unchanged by truncation and perturbation")
 

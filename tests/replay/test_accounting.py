@@ -1,0 +1,196 @@
+"""Cash, positions and buying power; the defects of the predecessor as regressions."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from argus_core.replay.accounting import Book, Position, intrinsic_value, is_naked, worst_expiry_loss
+from argus_core.replay.callback import replay_callback
+from argus_core.settings import ExecutionSettings, Instrument
+from argus_core.strategies.interface import CallbackStrategy, Intent, Leg, Params
+from tests.replay.frames import decision_frame, random_prices
+from tests.replay.quotes import EXPIRY, at, chain
+
+ETF = Instrument(symbol="SPY", asset_class="etf", tick=0.05)
+
+
+def position(name: str, **changes) -> Position:
+    values = {
+        "position_id": name, "number": 0, "side": 1, "quantity": 10.0, "multiplier": 1.0, "entry_us": 0, "entry_row": 0,
+        "label_row": 0, "entry_price": 100.0, "mark": 100.0, "equity_at_entry": 10_000.0, "fees": 0.0, "costs": 0.0,
+    }  # fmt: skip
+    return Position(**{**values, **changes})
+
+
+def test_equity_is_cash_plus_market_value_and_not_cash_plus_profit():
+    # Predecessor A1: a 500-dollar unit of 100 bought with 10k cash showed -40,005 of equity.
+    book = Book(10_000.0)
+    book.open(position("P", quantity=18.0, entry_price=500.0, mark=499.0, fees=5.0))
+    assert book.cash == 10_000 - 9_000 - 5
+    assert book.equity == 10_000 - 5 - 18
+
+
+def test_a_short_sale_adds_cash_but_no_equity():
+    book = Book(10_000.0)
+    book.open(position("P", side=-1, quantity=50.0, mark=100.0))
+    assert book.cash == 15_000
+    assert book.equity == 10_000
+    # Its proceeds are no buying power: 10,000 of equity less 5,000 of exposure.
+    assert book.available(1.0) == 5_000
+
+
+def test_buying_with_ten_thousand_dollars_never_shows_a_debt():
+    frame = decision_frame([(500.0, 501.0, 499.0, 500.0)] * 20, half_spread=0.05)
+
+    class Greedy(CallbackStrategy):
+        def on_bar(self, view):
+            assert 9_900 < view.equity <= 10_000
+            assert view.cash >= 0
+            return (Intent("open", quantity=100),) if not view.positions else ()
+
+    result = replay_callback(Greedy(Params()), frame, ETF, ExecutionSettings(), starting_cash=10_000, symbol="SPY")
+    assert result.trades["quantity"].to_list() == [19.0]
+    assert result.daily["equity"].min() > 9_900
+
+
+def test_closing_names_the_position_and_nothing_else_is_touched():
+    book = Book(10_000.0)
+    for name, quantity in (("A", 10.0), ("B", 20.0)):
+        book.open(position(name, quantity=quantity))
+    book.close("B", 101.0, 0.0)
+    assert list(book.positions) == ["A"]
+    assert book.cash == 10_000 - 1_000 + 20
+    with pytest.raises(KeyError):
+        book.close("B", 101.0, 0.0)
+
+
+def test_a_close_that_names_nothing_is_a_counted_reject_and_never_a_fill():
+    # Predecessor A5: phantom closes were filled and paid commission.
+    class Phantom(CallbackStrategy):
+        def on_bar(self, view):
+            return (Intent("close", position_id="P999999"), Intent("close")) if view.index == 2 else ()
+
+    frame = decision_frame([(100.0, 101.0, 99.0, 100.0)] * 10)
+    result = replay_callback(Phantom(Params()), frame, ETF, ExecutionSettings(), starting_cash=1e4, symbol="SPY")
+    assert (result.fills, dict(result.rejects)) == (0, {"NO_POSITION": 2})
+    assert result.final_equity == 10_000
+    assert result.fill_rate == 0.0
+
+
+def test_each_of_several_positions_is_closed_by_its_own_name():
+    class Two(CallbackStrategy):
+        def on_bar(self, view):
+            if view.index in (0, 2):
+                return (Intent("open", quantity=5 + view.index, tag=f"t{view.index}"),)
+            if view.index == 5:
+                second = next(p for p in view.positions if p.tag == "t2")
+                return (Intent("close", position_id=second.position_id),)
+            return ()
+
+    frame = decision_frame([(100.0 + k, 101.0 + k, 99.0 + k, 100.0 + k) for k in range(10)])
+    result = replay_callback(Two(Params()), frame, ETF, ExecutionSettings(), starting_cash=1e4, symbol="SPY")
+    assert result.trades["quantity"].to_list() == [7.0, 5.0]
+    assert result.trades["exit_reason"].to_list() == ["signal", "forced"]
+    assert result.fills == 4
+
+
+def put(strike: float, quantity: int) -> Leg:
+    return Leg(f"P{strike}", EXPIRY, strike, "P", quantity)
+
+
+def call(strike: float, quantity: int) -> Leg:
+    return Leg(f"C{strike}", EXPIRY, strike, "C", quantity)
+
+
+@pytest.mark.parametrize(
+    ("legs", "worst", "naked"),
+    [
+        ((put(95, -1), put(90, 1)), 5.0, False),
+        ((put(95, 1), put(90, -1)), 0.0, False),
+        ((call(105, -1), call(110, 1)), 5.0, False),
+        ((put(95, -1), put(90, 1), call(105, -1), call(112, 1)), 7.0, False),
+        ((call(100, 1), call(105, -2), call(110, 1)), 0.0, False),
+        ((put(95, -1),), 95.0, True),
+        ((put(95, -2), put(90, 1)), 100.0, True),
+        ((call(105, -1),), 105.0, True),
+        ((call(105, 1), put(95, 1)), 0.0, False),
+    ],
+)
+def test_the_worst_case_of_a_structure(legs, worst, naked):
+    assert worst_expiry_loss(legs) == pytest.approx(worst)
+    assert is_naked(legs) is naked
+    if not naked:
+        grid = [intrinsic_value(legs, s) for s in np.linspace(0, 300, 3001)]
+        assert -min(*grid, 0.0) == pytest.approx(worst)
+
+
+class RandomBook(CallbackStrategy):
+    """Opens and closes shares and spreads at random and checks the book at every step."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(Params())
+        self.rng = np.random.default_rng(seed)
+
+    def on_bar(self, view):
+        marked = view.cash + sum(
+            p.side * p.quantity * (100.0 if p.legs else 1.0) * p.close_price for p in view.positions
+        )
+        assert view.equity == pytest.approx(marked, abs=1e-6)
+        assert view.cash >= -1e-6
+        draw = self.rng.random()
+        if draw < 0.15:
+            stop = 0.5 if self.rng.random() < 0.5 else None
+            return (Intent("open", size=float(self.rng.choice([0.2, 0.9, 2.0])), stop_distance=stop),)
+        if draw < 0.40 and view.chain() is not None:
+            low = float(self.rng.integers(90, 105))
+            expiry = view.chain()["expiry"][0]
+            legs = tuple(
+                Leg(f"SPY{expiry:%y%m%d}P{round(k * 1000):08d}", expiry, k, "P", q)
+                for k, q in ((low + 3, -1), (low, 1))
+            )
+            return (Intent("open", quantity=float(self.rng.integers(1, 15)), legs=legs),)
+        if draw < 0.6 and view.positions:
+            return (Intent("close", position_id=view.positions[-1].position_id),)
+        return ()
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), multiplier=st.sampled_from([1.0, 2.0]))
+def test_money_is_neither_made_nor_lost_between_fills(seed, multiplier):
+    frame = decision_frame(random_prices(seed, 80), bars_per_day=20, half_spread=0.02)
+    moments = [at(f"{day:02d} 14:{minute}") for day in (3, 4, 5) for minute in (33, 40, 46)]
+    options = pl.concat([chain(m, [EXPIRY], strikes=np.arange(88.0, 110.0), vol=0.4) for m in moments])
+    result = replay_callback(
+        RandomBook(seed), frame, ETF, ExecutionSettings(cost_multiplier=multiplier), starting_cash=20_000,
+        symbol="SPY", options=options,
+    )  # fmt: skip
+    trades = result.trades
+    assert result.final_equity == pytest.approx(20_000 + trades["pnl"].sum(), abs=1e-6)
+    assert result.daily["equity"][-1] == pytest.approx(result.final_equity, abs=1e-6)
+    assert result.fills == 2 * trades.height
+    assert (trades["costs"] >= 0).all()
+    assert (trades["mae"] <= 0).all()
+    assert (trades["mfe"] >= 0).all()
+    assert (trades["exit_ts"] >= trades["entry_ts"]).all()
+    assert trades["trade_id"].n_unique() == trades.height
+
+
+def test_equity_moves_by_costs_alone_at_a_fill_and_by_marks_alone_between_fills():
+    frame = decision_frame([(100.0, 100.0, 100.0, 100.0)] * 12, half_spread=0.05)
+    seen: dict[int, float] = {}
+
+    class Once(CallbackStrategy):
+        def on_bar(self, view):
+            seen[view.index] = view.equity
+            if view.index == 2:
+                return (Intent("open", quantity=10),)
+            return tuple(Intent("close", position_id=p.position_id) for p in view.positions) if view.index == 6 else ()
+
+    execution = ExecutionSettings(slippage_bps=0, commission_min=1.0)
+    replay_callback(Once(Params()), frame, ETF, execution, starting_cash=1e4, symbol="SPY")
+    # In at 100.05 with a dollar of commission, marked at 99.95; out at 99.95 with another dollar.
+    assert [seen[k] for k in range(2, 11)] == pytest.approx([10_000, *[9_998] * 4, *[9_997] * 4])
