@@ -26,6 +26,8 @@ class Market:
     instrument: Instrument
     execution: ExecutionSettings
     starting_cash: float
+    #: Trade dates, hence daily returns, in a year. A 24/7 symbol on a session calendar has one per session, not 365.
+    days_per_year: int
 
     @cached_property
     def tape(self) -> Any:

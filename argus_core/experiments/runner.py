@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from argus_core.calendar import TradingCalendar
+from argus_core.calendar import ALWAYS_OPEN, TradingCalendar
 from argus_core.experiments.ledger import ledger_of
 from argus_core.experiments.manifests import manifests_of
 from argus_core.experiments.plan import Trial, TrialGroup, plan_trials
@@ -103,6 +103,7 @@ def _market(pack: Pack, project: Project, calendar: TradingCalendar) -> Market:
         instrument=instrument,
         execution=project.platform.execution,
         starting_cash=project.loop.experiment.starting_cash,
+        days_per_year=365 if calendar.name == ALWAYS_OPEN and instrument.hours == "always" else 252,
     )
 
 
@@ -115,7 +116,7 @@ def _run_group(
     replayed = replay_group(group, market, multipliers)
     done = [i for i, one in enumerate(replayed) if one.base is not None]
     results = [replayed[i].base for i in done]
-    measured = [compute_metrics(one, days_per_year=market.instrument.days_per_year) for one in results if one]
+    measured = [compute_metrics(one, days_per_year=market.days_per_year) for one in results if one]
     proof = prove_group(group, market, [group.trials[i] for i in done], settings.lookahead_cuts, settings.mc_seed)
     blocks = _robustness(results, measured, [group.trials[i].params for i in done], market, project)
 
@@ -124,11 +125,11 @@ def _run_group(
     returns: list[pl.DataFrame] = []
     position = {i: k for k, i in enumerate(done)}
     for i, (trial, one) in enumerate(zip(group.trials, replayed, strict=True)):
-        row = _identity(group, trial, one, pack, project)
+        row = _identity(group, trial, one, pack, project, market.days_per_year)
         if one.base is not None:
             k = position[i]
             row |= _measures(one.base, measured[k])
-            row |= blocks[k] | _cost_block(one, market.instrument.days_per_year)
+            row |= blocks[k] | _cost_block(one, market.days_per_year)
             mark = pl.lit(trial.run_id).alias("run_id")
             trades.append(one.base.trades.select(mark, *[c for c in RUN_TRADE_SCHEMA if c != "run_id"]))
             returns.append(one.base.daily.select(mark, "trade_date", "daily_return"))
@@ -142,7 +143,9 @@ def _run_group(
     )
 
 
-def _identity(group: TrialGroup, trial: Trial, one: Replayed, pack: Pack, project: Project) -> dict[str, Any]:
+def _identity(
+    group: TrialGroup, trial: Trial, one: Replayed, pack: Pack, project: Project, days_per_year: int
+) -> dict[str, Any]:
     return {
         "run_id": trial.run_id,
         "strategy": group.strategy.strategy_id,
@@ -156,7 +159,7 @@ def _identity(group: TrialGroup, trial: Trial, one: Replayed, pack: Pack, projec
         "status": FAILED if one.base is None else OK,
         "reason": one.error,
         "starting_cash": project.loop.experiment.starting_cash,
-        "days_per_year": project.instrument(pack.symbol).days_per_year,
+        "days_per_year": days_per_year,
     }
 
 
@@ -209,7 +212,7 @@ def _robustness(
         matrix,
         folds=settings.walk_forward.folds,
         embargo_days=settings.walk_forward.embargo_days,
-        days_per_year=market.instrument.days_per_year,
+        days_per_year=market.days_per_year,
     )
     if forward is not None:
         days = done[0].daily["trade_date"].to_list()

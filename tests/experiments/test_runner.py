@@ -9,8 +9,11 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from argus_core.calendar import load_calendar
 from argus_core.experiments import RUN_SCHEMA, run_experiments, write_manifests
+from argus_core.market.gates import gate_bars
 from argus_core.market.lake import Stamp, parquet_bytes
+from argus_core.market.simulation import SimulatedMarket
 from argus_core.settings import SettingsError
 
 SWING = ("Swing", {"every": 20}, "swing.yaml")
@@ -120,6 +123,24 @@ def test_the_inputs_hash_follows_sweeps_and_strategy_code(loop_of, chain):
     finally:
         source.write_text(text)
     assert experiment_inputs_hash(loop_of(SWING)) == base
+
+
+def test_a_round_the_clock_symbol_has_as_many_returns_a_year_as_trade_dates(loop_of, chain, calendar):
+    # Nights and weekends belong to the next session's trade date: 252 of them, and sqrt(365) would flatter by a fifth.
+    from argus_core.experiments.runner import _market
+    from argus_core.packs import seal_pack
+
+    lake, root = chain
+    loop = loop_of(SWING)
+    market = SimulatedMarket(loop.platform.providers.simulation, calendar, loop.universe.instruments)
+    day, btc = date(2025, 2, 10), loop.instrument("BTC")
+    bars = gate_bars(market.bars("BTC", day), btc, day, calendar, loop.platform.gates).published
+    keys = {"provider": "sim", "bar_seconds": 60, "symbol": "BTC", "date": day}
+    lake.write("bars", bars, keys=keys, config_hash="c", producer="test")
+    sealed = seal_pack(lake, loop, calendar, "BTC", day, day, output_dir=root / "btc")
+    assert _market(sealed, loop, calendar).days_per_year == 252
+    assert _market(sealed, loop, load_calendar("always_open")).days_per_year == 365
+    assert run_experiments(sealed, loop, calendar=calendar).runs["days_per_year"].unique().to_list() == [252]
 
 
 def test_a_callback_strategy_runs_beside_columnar_ones(loop_of, pack, calendar):
