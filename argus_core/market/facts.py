@@ -1,7 +1,8 @@
 """Stylised facts of bars, measured the same way on simulated and on real frames (market-data.md §4).
 
 The functions take plain columns, so a shared file, a lake table and a simulated frame all pass. Returns are log returns
-of closes inside a session; the first of a session starts at its open. Shares are means over days of the day's shares, so no single day dominates.
+of closes inside a session; the first of a session starts at its open. Shares are means over days of the day's shares, so
+no single day dominates.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ def minute_returns(matrix: Mapping[str, np.ndarray]) -> np.ndarray:
 def intraday_facts(bars: pl.DataFrame, minutes: int = 390) -> dict[str, Any]:
     """Facts of one symbol's regular minutes; keys as in ``calibration.json``, plus memory and shape of scaled returns.
 
-    ``scaled_*``: returns divided by the day's volatility and by that of the minute of day. ``student_df`` is the maximum
-    likelihood degrees of freedom of the scaled returns. ``ann_vol_rth_1m`` is a root mean square over days.
+    ``scaled_*``: returns divided by the day's volatility and by that of the minute of day. ``student_df`` is the
+    maximum likelihood degrees of freedom of the scaled returns. ``ann_vol_rth_1m`` is a root mean square over days.
     """
     m = session_matrix(bars, minutes)
     r, volume = minute_returns(m), m["volume"]
@@ -139,20 +140,23 @@ def heterogeneous_autoregression(log_rv: np.ndarray) -> dict[str, float]:
         return dict.fromkeys(("const", "d", "w", "m", "resid_sd", "R2"), float("nan"))
     sums = np.concatenate([[0.0], np.cumsum(log_rv)])
     t = np.arange(22, n)
-    x = np.column_stack(
-        [np.ones(len(t)), log_rv[t - 1], (sums[t] - sums[t - 5]) / 5, (sums[t] - sums[t - 22]) / 22]
-    )
+    x = np.column_stack([np.ones(len(t)), log_rv[t - 1], (sums[t] - sums[t - 5]) / 5, (sums[t] - sums[t - 22]) / 22])
     beta, *_ = np.linalg.lstsq(x, log_rv[t], rcond=None)
     rest = log_rv[t] - x @ beta
     explained = 1 - rest.var() / log_rv[t].var()
     names = ("const", "d", "w", "m")
-    return {**{k: float(b) for k, b in zip(names, beta, strict=True)}, "resid_sd": float(rest.std()), "R2": float(explained)}
+    return {
+        **{k: float(b) for k, b in zip(names, beta, strict=True)},
+        "resid_sd": float(rest.std()),
+        "R2": float(explained),
+    }
 
 
 def daily_facts(daily: pl.DataFrame) -> dict[str, float]:
     """Overnight and intraday returns of daily bars: ``date``, open, close, consecutive sessions, any order.
 
-    ``weekend_on_sd_ratio`` compares gaps over a weekend (3 calendar days) with those of one night. Means and sds in basis points.
+    ``weekend_on_sd_ratio`` compares gaps over a weekend (3 calendar days) with those of one night. Means and sds
+    are in basis points.
     """
     d = daily.sort("date")
     o, c = d["open"].to_numpy(), d["close"].to_numpy()
@@ -319,7 +323,17 @@ def within_day_autocorrelation(x: np.ndarray, lag: int) -> float:
 
 
 def student_degrees(x: np.ndarray) -> float:
-    """Maximum likelihood degrees of freedom of a Student t with free location and scale."""
-    from scipy import stats
+    """Maximum likelihood degrees of freedom of a Student t around zero with free scale."""
+    from scipy.optimize import minimize
+    from scipy.special import gammaln
 
-    return float(stats.t.fit(np.ravel(x))[0])
+    square = np.ravel(x) ** 2
+
+    def loss(p: np.ndarray) -> float:
+        df, scale = np.exp(p)
+        kernel = 0.5 * (df + 1) * np.log1p(square / (df * scale**2)).mean()
+        return float(kernel + np.log(scale) + 0.5 * np.log(df) - gammaln(0.5 * (df + 1)) + gammaln(0.5 * df))
+
+    start = np.log([8.0, 0.85 * np.sqrt(square.mean())])
+    best = minimize(loss, start, method="Nelder-Mead", options={"xatol": 1e-4, "fatol": 1e-9})
+    return float(np.exp(best.x[0]))

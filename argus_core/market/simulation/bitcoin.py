@@ -18,6 +18,7 @@ from argus_core.market.simulation.parameters import (
     BTC_HOUR_VOLUME,
     BTC_WEEKEND_VARIANCE,
     BTC_WEEKEND_VOLUME,
+    VARIANCE,
     SymbolModel,
 )
 from argus_core.market.simulation.random import normals, stream_key
@@ -89,7 +90,11 @@ def crypto_path(
     z = normals(stream_key(settings.seed, symbol, "variance"), utc_days, 2)
     slow = ar1(z[:, 0], BITCOIN.slow_persistence, BITCOIN.slow_spread)
     fast = ar1(z[:, 1], BITCOIN.fast_persistence, BITCOIN.fast_spread)
-    level = BITCOIN.level + 2.0 * math.log(model.volatility / 3.0) + slow + fast
+    # A UTC day follows what SPY's options said at the last close before it began: nothing of the day itself.
+    day_starts = (utc_days - _EPOCH) * _DAY_US
+    row = np.searchsorted(sessions.closes, day_starts, side="right") - 1
+    fear = np.where(row >= 0, market.iv_after[np.maximum(row, 0)], market.iv_before[0]) - VARIANCE.iv_mean
+    level = BITCOIN.level + 2.0 * math.log(model.volatility / 3.0) + BITCOIN.on_iv * fear + slow + fast
     edges = np.concatenate([[0.0], np.cumsum(hourly_variance(level, first_day))])
     origin = (first_day - _EPOCH) * _DAY_US
 

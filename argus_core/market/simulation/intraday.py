@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from argus_core.market.simulation.parameters import MINUTES, MinuteModel
-from argus_core.market.simulation.random import inverse_gamma_mix, normals, stream_key, uniforms
+from argus_core.market.simulation.random import normals, stream_key, uniforms
 
 _MEMORY = 150
 
@@ -43,12 +43,10 @@ def filtered(shocks: np.ndarray, persistence: float, count: int) -> np.ndarray:
 def activity(seed: int, symbol: str, day: int, count: int, model: MinuteModel = MINUTES) -> Activity:
     """Draw the shared activity of ``count`` minutes of trade date ``day`` (ordinal)."""
     logs = np.zeros(count)
-    for k, (persistence, spread) in enumerate(zip(model.slow_persistence, model.slow_spread, strict=True)):
+    for k, (persistence, spread) in enumerate(zip(model.persistence, model.spread, strict=True)):
         z = normals(stream_key(seed, symbol, f"slow-{k}"), day, count + _MEMORY)
         logs += spread * filtered(z, persistence, count) - 0.5 * spread**2
-    u = uniforms(stream_key(seed, symbol, "fast"), day, count * model.fast_terms).reshape(count, model.fast_terms)
-    multipliers = np.exp(logs) * inverse_gamma_mix(u, model.fast_cap)
-    return Activity(normals(stream_key(seed, symbol, "minutes"), day, count), multipliers)
+    return Activity(normals(stream_key(seed, symbol, "minutes"), day, count), np.exp(logs))
 
 
 def bridge(

@@ -23,6 +23,7 @@ class SymbolModel:
         weekend_ratio: sd of a gap over a weekend or holiday over that of a weekday's gap.
         overnight_mean_bp: mean of the gap in calibrated mode, basis points.
         day_volume: median volume of a session.
+        own_variance: sd of its log variance beyond SPY's.
     """
 
     family: Family
@@ -33,11 +34,12 @@ class SymbolModel:
     weekend_ratio: float = 1.45
     overnight_mean_bp: float = 3.3
     day_volume: float = 5e6
+    own_variance: float = 0.35
 
 
 SYMBOLS: dict[str, SymbolModel] = {
     "SPY": SymbolModel("equity", 477.0, 1.0, 1.0, day_volume=38.7e6),
-    "QQQ": SymbolModel("equity", 399.0, 1.33, 0.963, 0.343, 1.3, day_volume=48e6),
+    "QQQ": SymbolModel("equity", 399.0, 1.33, 0.99, 0.343, 1.3, day_volume=48e6, own_variance=0.18),
     "IWM": SymbolModel("equity", 224.0, 1.37, 0.86, 0.351, 1.3, day_volume=28e6),
     "DIA": SymbolModel("equity", 363.0, 0.9, 0.93, day_volume=3.5e6),
     "GLD": SymbolModel("equity", 171.0, 0.88, 0.12, 0.584, 1.13, day_volume=7e6),
@@ -124,53 +126,59 @@ class VarianceModel:
     leverage: float = 0.885
     iv_shock_cap: float = 30.0
     #: Shocks to IV are larger on sessions that are wilder than expected: exponent on the fast factor.
-    iv_shock_on_fast: float = 0.72
+    iv_shock_on_fast: float = 0.85
     level: float = -10.29
     loading: float = 2.45
-    #: Added per square of (x - mean) up to ``curvature_end``, calibrated mode only: variance is steeper where IV is high.
+    #: Added per square of (x - mean) up to ``curvature_end``, calibrated mode only: steeper where IV is high.
     curvature: float = 1.45
     curvature_end: float = 0.7
-    fast_persistence: float = 0.455
-    fast_shock: float = 0.56
+    fast_persistence: float = 0.54
+    fast_shock: float = 0.51
     overnight_cap: float = 10.0
-    jumps_per_day: float = 0.10
+    #: The Lee-Mykland test finds .10 a day; about a third of what it finds in the simulated minutes are fat tails.
+    jumps_per_day: float = 0.07
     jump_size: float = 0.46
     jump_size_spread: float = 0.25
-    jump_down_share: float = 0.80
+    jump_down_share: float = 0.90
 
 
 @dataclass(frozen=True)
 class MinuteModel:
-    """Minutes inside a session: two slow log-variance factors, a fast mixing variable, volume, range."""
+    """Minutes inside a session: two log-variance factors, volume, range.
 
-    slow_persistence: tuple[float, float] = (0.969, 0.55)
-    #: sd of the log variance of each slow factor.
-    slow_spread: tuple[float, float] = (0.45, 0.35)
-    #: Exponentials in the fast mixing variable: a t with twice as many degrees of freedom, before the slow factors.
-    fast_terms: int = 7
-    fast_cap: float = 12.0
+    Normal returns under lognormal variance look like a Student t with 7 degrees of freedom once scaled by day and
+    minute.
+    """
+
+    persistence: tuple[float, float] = (0.982, 0.50)
+    #: sd of the log variance of each factor.
+    spread: tuple[float, float] = (0.50, 0.47)
+    #: Share of a minute's variance that happens between two bars.
     between_bars: float = 0.009
-    range_factor: float = 0.62
+    #: Variance of the bridge inside a bar as a multiple of the minute's.
+    range_factor: float = 1.0
     volume_spread: float = 0.59
     volume_memory: float = 0.41
     volume_on_move: float = 0.31
     #: Log volume of a day: sd of what does not come from variance, and its loading on the log variance.
     day_volume_spread: float = 0.22
-    day_volume_on_variance: float = 0.3
+    day_volume_on_variance: float = 0.25
 
 
 @dataclass(frozen=True)
 class BitcoinModel:
     """Variance of a UTC day of Bitcoin, and its link to SPY."""
 
-    level: float = -7.75
+    level: float = -7.38
     slow_persistence: float = 0.97
-    slow_spread: float = 0.5
-    fast_persistence: float = 0.35
-    fast_spread: float = 0.62
-    session_correlation: float = 0.66
+    slow_spread: float = 0.42
+    #: Loading of the log variance of a UTC day on SPY's log IV30 at the last close before it.
+    on_iv: float = 0.8
+    fast_persistence: float = 0.45
+    fast_spread: float = 0.6
+    session_correlation: float = 0.78
     overnight_correlation: float = 0.4
-    jumps_per_day: float = 1.0
+    jumps_per_day: float = 1.2
     jump_size: float = 0.29
     jump_size_spread: float = 0.3
     tracking_sd: float = 0.0025
@@ -178,10 +186,9 @@ class BitcoinModel:
 
 @dataclass(frozen=True)
 class OwnVariance:
-    """A symbol's log variance beyond SPY's: an AR(1)."""
+    """A symbol's log variance beyond SPY's: an AR(1) whose sd is `SymbolModel.own_variance`."""
 
     persistence: float = 0.6
-    spread: float = 0.35
 
 
 VARIANCE = VarianceModel()

@@ -306,13 +306,15 @@ def symbol_path(
             z = normals(stream_key(settings.seed, name, "daily"), days, 2)
             gap_shock = gap_shock + weight * z[:, 0]
             shock = shock + weight * z[:, 1]
-    own = ar1(normals(stream_key(settings.seed, symbol, "variance"), days, 1)[:, 0], OWN.persistence, OWN.spread)
+    own = ar1(
+        normals(stream_key(settings.seed, symbol, "variance"), days, 1)[:, 0], OWN.persistence, model.own_variance
+    )
     # What the symbol's own factor is expected to be before the session: the gap must not know the session's shock.
     own_before = OWN.persistence * np.concatenate([[0.0], own[:-1]])
     share, scale = model.overnight_share, model.volatility**2 / (1.0 - spy.overnight_share)
-    center = 0.5 * OWN.spread**2
+    center = 0.5 * model.own_variance**2
     variance = market.variance * (1.0 - share) * scale * np.exp(own - center)
-    expected_own = np.exp(own_before + 0.5 * (1 - OWN.persistence**2) * OWN.spread**2 - center)
+    expected_own = np.exp(own_before + 0.5 * (1 - OWN.persistence**2) * model.own_variance**2 - center)
     break_scale = weekend_scale(sessions.after_break, model.weekend_ratio)
     gap_variance = market.expected_variance * share * scale * break_scale * expected_own * market.gap_mix
     units = market.jump_units * weights["SPY"]
