@@ -68,11 +68,18 @@ def read_quarantine(
     return pl.concat(frames).select(order)
 
 
-def count_quarantine(lake: Lake, **keys: str | date | None) -> pl.DataFrame:
+def count_quarantine(
+    lake: Lake,
+    *,
+    stage: str | None = None,
+    provider: str | None = None,
+    symbol: str | None = None,
+    day: date | str | None = None,
+) -> pl.DataFrame:
     """Rows per stage, provider, symbol and reason: columns stage, provider, symbol, reason, rows; most rows first.
 
-    ``keys`` select partitions as in `read_quarantine`.
+    The keys select partitions as in `read_quarantine`.
     """
-    rows = read_quarantine(lake, **keys)  # type: ignore[arg-type]
+    rows = read_quarantine(lake, stage=stage, provider=provider, symbol=symbol, day=day)
     by = ["stage", "provider", "symbol", "reason"]
     return rows.group_by(by).agg(pl.len().alias("rows")).sort("rows", *by, descending=[True] + [False] * len(by))

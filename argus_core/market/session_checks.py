@@ -16,6 +16,9 @@ _DAY = 86_400
 #: Sessions of the past that scale and duplicates are measured against.
 LOOKBACK_SESSIONS = 20
 _MIN_SESSIONS = 3
+#: Calendar days for which the last published close stays a measure of the level. Long, so that a blocked split does not
+#: pass by itself after some days.
+_SPLIT_MEMORY_DAYS = 90
 
 
 def session_checks(
@@ -138,7 +141,7 @@ def _split(
     the old price (AAPL, 2014-06-09 04:00).
     """
     limit = settings.split_tolerance
-    if published.is_empty() or past.is_empty() or (day - past["trade_date"][-1]).days > 10:
+    if published.is_empty() or past.is_empty() or (day - past["trade_date"][-1]).days > _SPLIT_MEMORY_DAYS:
         return GateCheck("split", True, True, None, limit, "no session shortly before")
     firsts = ["open", "close"] if instrument.bar_seconds < _DAY else ["open"]
     ratios = [float(published[c][0]) / float(past["close"][-1]) for c in firsts]

@@ -9,11 +9,13 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from argus_core.market.gates import gate_bars, gate_references
 from argus_core.market.importing import import_folder
 from argus_core.market.lake import Lake
 from argus_core.market.schemas import OptionQuotes, RawBars, conform
+from argus_core.market.simulation import SimulatedMarket
 from argus_core.market.sources import LandedSource, SimulatedSource, source_for
-from argus_core.settings import Instrument, SettingsError
+from argus_core.settings import Instrument, SettingsError, SimulationFaults
 from tests.market.gate_frames import BTC, SPY, session_bars
 
 
@@ -120,3 +122,37 @@ def test_the_simulated_source_gives_the_same_bytes_for_a_day_asked_alone(project
     assert_frame_equal(SimulatedSource(project, calendar).bars(spy, day), first)
     assert source.fingerprint(spy, day) != source.fingerprint(spy, date(2025, 2, 5))
     assert source.newest_date(spy) == calendar.dates[-1]
+
+
+def test_every_fault_of_the_simulated_market_is_caught_by_the_gates(project, calendar):
+    days = calendar.sessions_between(date(2025, 2, 3), date(2025, 2, 21))
+    faults = SimulationFaults(
+        missing_session=(days[4],),
+        late_start=(days[5],),
+        iex_day=(days[6],),
+        duplicated_under_next_date=(days[7],),
+        crossed_quote=(days[9],),
+        wrong_daily_close=(days[10],),
+        split_7_for_1=(days[13],),
+    )
+    settings = project.platform.providers.simulation.model_copy(update={"faults": faults})
+    market = SimulatedMarket(settings, calendar, project.universe.instruments)
+    spy, gates = project.instrument("SPY"), project.platform.gates
+    past, failed, refused = None, {}, {}
+    for day in days:
+        report = gate_bars(market.bars("SPY", day), spy, day, calendar, gates, recent=past)
+        failed[day] = {c.name for c in report.failures if c.blocking}
+        refused[day] = report.counts
+        if report.passed:
+            past = report.published if past is None else pl.concat([past, report.published])
+    telling = {4: "rows", 5: "late_start", 6: "volume_scale", 8: "duplicate_day", 13: "split"}
+    assert {d for d, names in failed.items() if names} == {days[i] for i in telling}
+    assert all(name in failed[days[i]] for i, name in telling.items())
+    assert {d: r for d, r in refused.items() if r} == {days[9]: {"CROSSED_QUOTE": 3}}
+    minute_closes = past.group_by("symbol", "trade_date", maintain_order=True).agg(pl.col("close").last())
+    daily = pl.concat([market.daily_bars(["SPY"], d) for d in days[9:12]])
+    instruments = project.universe.instruments
+    for day, expected in ((days[10], []), (days[11], ["WRONG_CLOSE"])):
+        today = daily.filter(pl.col("ts").dt.date() == day)
+        _, warned = gate_references(today, day, calendar, instruments, gates, recent=daily, other_closes=minute_closes)
+        assert warned["reason"].to_list() == expected

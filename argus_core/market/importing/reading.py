@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
+import dataframely as dy
 import polars as pl
 
 from argus_core.calendar import TradingCalendar
@@ -161,7 +163,7 @@ def instrument_of(symbol: str, instruments: dict[str, Instrument], files: FilesS
     return Instrument(symbol=symbol, asset_class="etf")
 
 
-def conform_with(frame: pl.DataFrame, schema: type, *extra: str) -> pl.DataFrame:
+def conform_with(frame: pl.DataFrame, schema: type[dy.Schema], *extra: str) -> pl.DataFrame:
     """`conform` that keeps the columns ``extra``."""
     return pl.concat([conform(frame, schema), frame.select(extra)], how="horizontal")
 
@@ -299,4 +301,6 @@ def count_refused(parsed: Parsed, report: FileReport) -> None:
     """Add the refused rows and the time span of ``parsed`` to ``report``."""
     report.quarantined.update(Counter(dict(parsed.refused.group_by("reason").len().rows())))
     ts = pl.concat([parsed.rows["ts"], parsed.refused["ts"]])
-    report.first_ts, report.last_ts = ts.min(), ts.max()
+    first, last = ts.min(), ts.max()
+    report.first_ts = first if isinstance(first, datetime) else None
+    report.last_ts = last if isinstance(last, datetime) else None
