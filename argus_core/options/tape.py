@@ -106,7 +106,10 @@ class OptionTape:
             if len(found) > 1:
                 raise ValueError(f"option quotes: one {name} per tape, found {found}. Filter the frame first.")
         ordered = quotes.sort("recv_ts", "expiry", "strike", "right", "contract")
-        double = ordered.filter(pl.struct("recv_ts", "contract").is_duplicated())
+        # Sorted, so a contract that appears twice stands next to itself.
+        double = ordered.filter(
+            (pl.col("contract") == pl.col("contract").shift()) & (pl.col("recv_ts") == pl.col("recv_ts").shift())
+        )
         if double.height:
             row = double.row(0, named=True)
             raise ValueError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import isfinite, sqrt
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -35,7 +35,7 @@ class VRPCreditSpreadParams(Params):
     max_spread: float = Field(0.25, gt=0, description="largest (ask - bid)/mid of either leg")
     min_open_interest: float = Field(0.0, ge=0)
     min_credit: float = Field(0.10, ge=0, description="least credit")
-    min_credit_ratio: float = Field(0.10, ge=0, lt=1, description="least credit as a share of the width")
+    min_credit_ratio: float = Field(0.05, ge=0, lt=1, description="least credit as a share of the width")
     max_vol_regime: Literal["LOW", "NORMAL", "HIGH", "SPIKE"] = Field("HIGH", description="worst regime to sell in")
     avoid_trend: Literal["UP", "DOWN", "RANGE"] | None = Field("DOWN", description="trend in which nothing is sold")
     min_liquidity: Literal["DRIED", "LOW", "NORMAL", "HIGH"] = Field("LOW", description="thinnest regime to sell in")
@@ -59,10 +59,10 @@ class VRPCreditSpreadParams(Params):
 class VRPCreditSpread(CallbackStrategy):
     """Sells a put spread where ATM implied less realised volatility exceeds ``min_vrp`` and the regimes allow it.
 
-    It looks once at every new chain snapshot (and at the first bar of a day for its time exit); between snapshots
-    nothing that an option order could trade on changes. A regime that is not known blocks entries. Implied and
-    realised volatility are compared over about the same month: 30 calendar days at 365 a year are 21 sessions at 252.
-    Every exit names its position; the engine closes at bid and ask, or settles at expiry.
+    It looks once at every new chain snapshot: between snapshots nothing that an option order could trade on changes.
+    A regime that is not known blocks entries. Implied and realised volatility are compared over about the same
+    month: 30 calendar days at 365 a year are 21 sessions at 252. Every exit names its position; the engine closes
+    at bid and ask, or settles at expiry.
 
     Warning: realised volatility from ``rv_source="outcome"`` rests on one window of ``rv_horizon``; a single day is
     a noisy estimate of the month that the option covers.
@@ -74,7 +74,6 @@ class VRPCreditSpread(CallbackStrategy):
     def __init__(self, params: VRPCreditSpreadParams) -> None:
         super().__init__(params)
         self._snapshot_seen = -1
-        self._date_seen: Any = None
         self._rows_read = 0
         self._daily_closes: list[float] = []
 
@@ -82,12 +81,11 @@ class VRPCreditSpread(CallbackStrategy):
         snapshot = view.snapshot()
         if snapshot is None:
             return ()
-        fresh, today = snapshot.number != self._snapshot_seen, view.value("trade_date")
-        if not fresh and today == self._date_seen:
+        if snapshot.number == self._snapshot_seen:
             return ()
-        self._snapshot_seen, self._date_seen = snapshot.number, today
-        intents = self._exits(view, today) if view.positions else []
-        if fresh and not view.pending and len(view.positions) < self.params.max_positions:
+        self._snapshot_seen = snapshot.number
+        intents = self._exits(view) if view.positions else []
+        if not view.pending and len(view.positions) < self.params.max_positions:
             spread = self._entry(view)
             if spread is not None:
                 intents.append(
@@ -95,8 +93,8 @@ class VRPCreditSpread(CallbackStrategy):
                 )
         return intents
 
-    def _exits(self, view: BarView, today: Any) -> list[Intent]:
-        p = self.params
+    def _exits(self, view: BarView) -> list[Intent]:
+        p, today = self.params, view.value("trade_date")
         intents = []
         for position in view.positions:
             credit, cost = position.entry_price, position.close_price

@@ -121,7 +121,13 @@ def test_profit_target_stop_loss_and_time_exit_name_their_reason():
     assert stopped.trades["exit_reason"].to_list()[0] == "stop_loss"
     early = run(dte_exit=19, min_days=20, profit_target=1.0)
     assert early.trades["exit_reason"].to_list() == ["forced"]
-    week = run(min_days=3, target_days=4, width=0.02, dte_exit=2, profit_target=1.0, options=chains((0.3, 0.3, 0.3)))
+    daily = chains((0.3, 0.3, 0.3), half_spread=0.01)
+    # Two days before expiry the long leg trades at pennies, far apart in relative terms.
+    wide = ExecutionSettings(option_max_spread=2.0)
+    exits = {"dte_exit": 2, "profit_target": 1.0}
+    week = run(min_days=3, target_days=4, width=0.02, options=daily, execution=wide, **exits)
+    refused = run(min_days=3, target_days=4, width=0.02, options=daily, **exits)
+    assert dict(refused.rejects) == {"SPREAD_WIDE": 1}
     assert week.trades["exit_reason"].to_list() == ["time"]
     assert week.trades["exit_ts"][0] == at("05 14:33")
 
