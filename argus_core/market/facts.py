@@ -1,8 +1,8 @@
 """Stylised facts of bars, measured the same way on simulated and on real frames (market-data.md §4).
 
 The functions take plain columns, so a shared file, a lake table and a simulated frame all pass. Returns are log returns
-of closes inside a session; the first of a session starts at its open. Shares are means over days of the day's shares, so
-no single day dominates.
+of closes inside a session; the first of a session starts at its open. Shares are means over days of the day's shares,
+so no single day dominates.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Calibrated mode: IV30 with the measured term structure and smile. `null` mode: fair value. There, volatility is
 independent of direction, so an option is worth the Black price averaged over the integrated variance until expiry
-(Hull and White 1987), whose mean and variance follow from the simulator's own dynamics; selling at mid then earns nothing.
+(Hull and White 1987), whose mean and variance follow from the simulator's own dynamics; selling at mid then
+earns nothing.
 """
 
 from __future__ import annotations
