@@ -43,8 +43,11 @@ class OptionSnapshot:
 
     @cached_property
     def columns(self) -> dict[str, NDArray[np.float64]]:
-        """Float columns as arrays with NaN for null."""
-        return {name: self.frame[name].cast(pl.Float64).to_numpy() for name in _FLOATS}
+        """Float columns as arrays with NaN for null; read-only, because many runs share them."""
+        arrays = {name: self.frame[name].cast(pl.Float64).to_numpy() for name in _FLOATS}
+        for array in arrays.values():
+            array.flags.writeable = False
+        return arrays
 
     @cached_property
     def ts_us(self) -> NDArray[np.int64]:
