@@ -23,6 +23,7 @@ def materialise_series(
     context: dg.AssetExecutionContext, workspace: Workspace, stage: Stage, describe: Describe | None = None
 ) -> dg.MaterializeResult:
     """Materialise a date x symbol stage on every partition of the run."""
+    workspace.forget_landed()
     hashes: list[str] = []
     for symbol, days in days_by_symbol(context.partition_keys).items():
         results = stage.materialise(workspace, symbol, days)
@@ -40,6 +41,7 @@ def materialise_dates(
     context: dg.AssetExecutionContext, workspace: Workspace, stage: Stage, describe: Describe | None = None
 ) -> dg.MaterializeResult:
     """Materialise a date stage on every partition of the run."""
+    workspace.forget_landed()
     days = sorted(date.fromisoformat(key) for key in context.partition_keys)
     results = stage.materialise(workspace, "", days)
     for day, result in results.items():

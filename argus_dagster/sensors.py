@@ -44,6 +44,7 @@ def fresh_requests(
     workspace: Workspace, known: Mapping[str, str], days: Sequence[date]
 ) -> tuple[list[dg.RunRequest], dict[str, str]]:
     """Runs of job `market` for data that are new or changed since ``known``, and the new cursor."""
+    workspace.forget_landed()
     now = fingerprints(workspace, days)
     requests = [
         dg.RunRequest(partition_key=key, run_key=f"market:{key}:{mark}", tags={"argus/why": "fresh bars"})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from argus_core.market.lake import content_hash
@@ -50,3 +52,30 @@ def verify_workspace(workspace: Workspace) -> Verification:
     leftovers = sorted(str(path) for path in folder.parent.rglob(".*.tmp"))
     found.problems += [f"{path}: leftover of an interrupted write" for path in leftovers]
     return found
+
+
+def artefact_hashes(workspace: Workspace) -> dict[str, str]:
+    """SHA-256 of every artefact: lake files, packs, manifests, rankings, allocations. Names are relative, sorted.
+
+    Reports are left out: they hold a copy of plotly, whose version is not Argus's.
+    """
+    project = workspace.project
+    evaluation = project.loop.evaluation
+    places = {
+        "lake": Path(project.lake_root),
+        "packs": project.resolve(project.loop.pack.packs_output_dir),
+        "experiments": project.resolve(project.loop.experiment.output_dir),
+        "rankings": project.resolve(evaluation.rankings_output_dir),
+    }
+    return {
+        f"{name}/{path.relative_to(folder)}": hashlib.sha256(path.read_bytes()).hexdigest()
+        for name, folder in places.items()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def overall_hash(hashes: dict[str, str]) -> str:
+    """One hash over all artefacts and their names."""
+    text = "".join(f"{name} {digest}\n" for name, digest in sorted(hashes.items()))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -49,6 +49,10 @@ class Workspace:
             self._sources[provider] = source_for(self.project, self.lake, self.calendar, provider)
         return self._sources[provider]
 
+    def forget_landed(self) -> None:
+        """Drop what was read of landed files, so that the next question sees what was imported since."""
+        self._sources.pop("files", None)
+
     @property
     def symbols(self) -> tuple[str, ...]:
         return self.project.symbols

@@ -121,7 +121,7 @@ def build(partitions: Partitions) -> list[Any]:
         for key in context.op_execution_context.partition_keys:
             weights = workspace.lake.read("allocations", date=key)["weight"]
             if weights.len():
-                largest = max(largest, float(weights.abs().max()))  # type: ignore[arg-type]
+                largest = max(largest, float(weights.abs().to_numpy().max()))
                 gross = max(gross, float(weights.abs().sum()))
         return dg.AssetCheckResult(
             passed=largest <= limits.per_play_cap + 1e-9 and gross <= limits.gross_cap + 1e-9,

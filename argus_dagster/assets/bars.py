@@ -73,31 +73,6 @@ def audit(workspace: Workspace, symbol: str, days: Sequence[date]) -> Iterator[t
         yield day, report
 
 
-def report_frame(report: GateReport) -> pl.DataFrame:
-    """One row per gate check."""
-    return pl.DataFrame(
-        [
-            {
-                "name": check.name,
-                "passed": check.passed,
-                "blocking": check.blocking,
-                "value": None if check.value is None else float(check.value),
-                "threshold": None if check.threshold is None else float(check.threshold),
-                "detail": check.detail,
-            }
-            for check in report.checks
-        ],
-        schema={
-            "name": pl.String,
-            "passed": pl.Boolean,
-            "blocking": pl.Boolean,
-            "value": pl.Float64,
-            "threshold": pl.Float64,
-            "detail": pl.String,
-        },
-    )
-
-
 def _bars_inputs(workspace: Workspace, symbol: str, day: date) -> str | None:
     raw = workspace.stamp("bars_raw", symbol, day)
     if raw is None:
@@ -128,7 +103,7 @@ def _publish(workspace: Workspace, symbol: str, days: Sequence[date]) -> Iterato
         raw = workspace.stamp("bars_raw", symbol, day)
         workspace.lake.write(
             "gate_reports",
-            report_frame(report),
+            report.checks_frame(),
             keys=workspace.series_keys(symbol, day),
             config_hash=_gates_hash(workspace),
             producer="bars",

@@ -170,7 +170,7 @@ def accounting_error(workspace: Workspace, keys: Sequence[str]) -> tuple[float, 
         trades = workspace.lake.read("experiment_trades", **one)
         pnl = trades.group_by("run_id").agg(pl.col("pnl").sum())
         joined = runs.join(pnl, on="run_id", how="left").with_columns(pl.col("pnl").fill_null(0.0))
-        error = (joined["final_equity"] - joined["starting_cash"] - joined["pnl"]).abs().max()
-        worst = max(worst, float(error or 0.0))  # type: ignore[arg-type]
+        errors = (joined["final_equity"] - joined["starting_cash"] - joined["pnl"]).abs().to_numpy()
+        worst = max(worst, float(errors.max(initial=0.0)))
         judged += joined.height
     return worst, judged

@@ -16,6 +16,9 @@ from argus_dagster.partitions import Partitions
 from argus_dagster.stage import Stage
 from argus_dagster.workspace import Workspace
 
+#: Verdicts of the option gates, one file per partition.
+REPORTS = "option_gate_reports"
+
 
 def snapshot_keys(workspace: Workspace, symbol: str, day: date) -> Mapping[str, str | int | date]:
     return {"provider": workspace.project.options_provider, "underlying": symbol, "date": day}
@@ -26,7 +29,18 @@ def _inputs(workspace: Workspace, symbol: str, day: date) -> str | None:
         return None
     source = workspace.source(workspace.project.options_provider)
     fingerprint = source.option_fingerprint(symbol, day)
-    return hash_of([fingerprint, workspace.project.platform.gates.config_hash]) if fingerprint else None
+    if not fingerprint:
+        return None
+    inputs = hash_of([fingerprint, workspace.project.platform.gates.config_hash])
+    judged = workspace.lake.stamp(REPORTS, **snapshot_keys(workspace, symbol, day))
+    if judged is not None and judged.inputs_hash == inputs and not _passed(workspace, symbol, day):
+        return None
+    return inputs
+
+
+def _passed(workspace: Workspace, symbol: str, day: date) -> bool:
+    report = workspace.lake.read(REPORTS, **snapshot_keys(workspace, symbol, day))
+    return report.filter(pl.col("blocking") & ~pl.col("passed")).is_empty()
 
 
 def _gated(workspace: Workspace, symbol: str, days: Sequence[date]) -> Iterator[tuple[date, pl.DataFrame]]:
@@ -35,7 +49,24 @@ def _gated(workspace: Workspace, symbol: str, days: Sequence[date]) -> Iterator[
         raw = workspace.source(provider).option_quotes(symbol, day)
         if raw.is_empty():
             continue
-        report = gate_option_quotes(raw, day, workspace.calendar, workspace.project.platform.gates)
+        before = [snapshot_keys(workspace, symbol, d) for d in workspace.calendar.last_sessions(day, 3) if d < day]
+        report = gate_option_quotes(
+            raw,
+            day,
+            workspace.calendar,
+            workspace.project.platform.gates,
+            instrument=workspace.instrument(symbol),
+            recent=workspace.lake.read_many("option_snapshots", before, schema=raw.schema),
+        )
+        fingerprint = workspace.source(provider).option_fingerprint(symbol, day)
+        workspace.lake.write(
+            REPORTS,
+            report.checks_frame(),
+            keys=snapshot_keys(workspace, symbol, day),
+            config_hash=workspace.project.platform.gates.config_hash,
+            producer="option_snapshots",
+            inputs_hash=hash_of([fingerprint, workspace.project.platform.gates.config_hash]),
+        )
         write_quarantine(
             workspace.lake,
             report.quarantined,
@@ -45,7 +76,8 @@ def _gated(workspace: Workspace, symbol: str, days: Sequence[date]) -> Iterator[
             day=day,
             config_hash=workspace.project.platform.gates.config_hash,
         )
-        yield day, report.published
+        if report.passed:
+            yield day, report.published
 
 
 OPTION_SNAPSHOTS = Stage(

@@ -38,7 +38,7 @@ def _outcomes(workspace: Workspace, symbol: str, days: Sequence[date]) -> Iterat
     bars = workspace.read_series("bars", symbol, reach)
     if bars.is_empty():
         return
-    watermark = to_us(bars["end"].max())  # type: ignore[arg-type]
+    watermark = int(bars["end"].dt.timestamp("us").to_numpy().max())
     newest = workspace.published_days(symbol)[-1]
     if newest > reach[-1]:
         watermark = max(watermark, to_us(workspace.calendar.session_bounds(reach[-1])[1]))

@@ -257,11 +257,12 @@ def sql(
 ) -> None:
     """Ask the lake in SQL (DuckDB, one view per table)."""
     import duckdb
+    import polars as pl
 
     workspace = open_workspace(config)
     try:
         with workspace.lake.connect() as connection:
-            frame = connection.execute(query).pl()
+            frame = pl.DataFrame(connection.execute(query).to_arrow_table())
     except duckdb.Error as error:
         tables = ", ".join(workspace.lake.tables()) or "none yet"
         fail(f"{error}\nTables: {tables}.", EXIT_USAGE)
@@ -272,11 +273,20 @@ def sql(
 
 
 @app.command()
-def verify(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def verify(
+    config: ConfigOption = None,
+    hashes: Annotated[
+        bool, typer.Option("--hashes", help="print the SHA-256 of every artefact and one over all")
+    ] = False,
+) -> None:
     """Verify the lake and the packs: every file readable, every content equal to the hash in its footer."""
-    from argus_dagster.verification import verify_workspace
+    from argus_dagster.verification import artefact_hashes, overall_hash, verify_workspace
 
     workspace = open_workspace(config)
+    if hashes:
+        found_hashes = artefact_hashes(workspace)
+        print_document({"overall": overall_hash(found_hashes), "files": found_hashes})
+        return
     found = verify_workspace(workspace)
     print_document(found.as_document())
     raise typer.Exit(EXIT_FAILED if found.problems else 0)
@@ -286,10 +296,10 @@ def verify(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 def compact(config: ConfigOption = None, table: Annotated[str, typer.Argument()] = "bars") -> None:
     """Merge closed months of a table into one file each, for quick SQL over many years."""
     from argus_core.market.compaction import compact_table
+    from argus_dagster.loop import utc_now
 
-    workspace = open_workspace(config)
-    for path in compact_table(workspace.lake, table):
-        console().print(str(path))
+    done = compact_table(open_workspace(config).lake, table, before=utc_now().date())
+    console().print(f"{table}_monthly: {done.written} months written, {done.unchanged} unchanged")
 
 
 def _cycle(workspace: Workspace, plan: Any, days: list[date] | None, workers: int, as_json: bool) -> bool:

@@ -188,8 +188,8 @@ def _backfill(workspace: Workspace, symbols: list[str], start: str | None, end: 
 
 def _days(workspace: Workspace, bars: pl.DataFrame) -> list[date]:
     """Sessions from the first to the last trade date of ``bars``."""
-    dates = bars["trade_date"]
-    return workspace.sessions(dates.min(), dates.max())  # type: ignore[arg-type]
+    dates = bars["trade_date"].unique().sort().to_list()
+    return workspace.sessions(dates[0], dates[-1])
 
 
 def _each(
