@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 #: Colours of series in order, told apart with colour-blind eyes too; the benchmark is always grey.
 SERIES = ("#2a6fdb", "#e0772b", "#13866f", "#8a5cd0", "#c2417c")
-BENCHMARK = "#9aa1ab"
+BENCHMARK = "#8d95a1"
 LOSS, GAIN = "#c8553d", "#2a6fdb"
 _INK, _QUIET, _GRID = "#1d2430", "#667080", "#e8eaee"
 _FONT = "Inter, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
@@ -166,7 +166,13 @@ def sharpe_figure(name: str, sharpes: Sequence[float], *, luck: float, benchmark
     for row, (at, colour, text) in enumerate(marks):
         figure.add_vline(x=at, line={"color": colour, "width": 1.5, "dash": "dot"})
         figure.add_annotation(
-            x=at, y=1.02 + 0.09 * row, yref="paper", text=text, showarrow=False, font={"color": colour, "size": 12}
+            x=at,
+            y=1.0 + 0.09 * row,
+            yref="paper",
+            yanchor="bottom",
+            text=text,
+            showarrow=False,
+            font={"color": colour, "size": 12},
         )
     return _html(figure, name, height=290, y_title="runs", x_title="annual Sharpe ratio", top=44)
 

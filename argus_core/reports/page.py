@@ -14,7 +14,7 @@ STYLE = """
 *{box-sizing:border-box}
 body{margin:0;background:var(--paper);color:var(--ink);
 font:16px/1.55 Inter,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;-webkit-text-size-adjust:100%}
-main{max-width:1120px;margin:0 auto;padding:40px 24px 64px}
+main{max-width:1240px;margin:0 auto;padding:40px 24px 64px}
 header{margin-bottom:28px}
 .brand{font-size:13px;letter-spacing:.08em;text-transform:uppercase;color:var(--quiet);margin:0 0 10px}
 h1{font-size:clamp(28px,4.4vw,42px);line-height:1.15;letter-spacing:-.02em;margin:0 0 12px;font-weight:680}
@@ -35,21 +35,23 @@ white-space:nowrap;font-size:13px}
 td{padding:8px 10px;border-bottom:1px solid var(--line);vertical-align:top}
 tr:last-child td{border-bottom:0}
 td.n,th.n{text-align:right;white-space:nowrap}
-td.w{min-width:230px}td.w.wide{min-width:300px}
+td.w{min-width:200px}td.w.wide{min-width:290px}
+.tall{max-height:640px;overflow:auto;border-bottom:1px solid var(--line)}
+.tall th{position:sticky;top:0;background:var(--card)}
 .dim{color:var(--quiet)}.neg{color:var(--red)}
 .mono{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;font-size:12.5px}
 .chip{display:inline-block;border-radius:999px;padding:1px 9px;font-size:12px;font-weight:560;white-space:nowrap;
 margin:1px 3px 1px 0;background:#eef0f4;color:#414b5a}
 .chip.kill{background:#fbeae6;color:var(--red)}.chip.live{background:#e2f4ef;color:var(--green)}
 .more{color:var(--quiet);font-size:13px;margin:10px 0 0}
-.two{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,430px),1fr));gap:8px 36px}
+.two{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,430px),1fr));gap:8px 36px}
 .two>*{min-width:0}
 dl{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:5px 18px;margin:0;font-size:14px}
 dt{color:var(--quiet)}dd{margin:0;overflow-wrap:anywhere}
 footer{color:var(--quiet);font-size:13px;margin-top:26px}
 @media (max-width:640px){main{padding:24px 12px 48px}section{padding:18px 14px;border-radius:10px}
 dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:8px}}
-@media print{body{background:#fff}section{break-inside:avoid;border-color:#ccc}}
+@media print{.tall{max-height:none}body{background:#fff}section{break-inside:avoid;border-color:#ccc}}
 """
 
 
@@ -73,8 +75,11 @@ def text(value: object) -> str:
     return DASH if value is None else escape(str(value))
 
 
-def table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> str:
-    """A table that scrolls sideways where it has no room. Cells: text, None, or `Html`."""
+def table(columns: Sequence[Column], rows: Iterable[Sequence[object]], *, tall: bool = False) -> str:
+    """A table that scrolls sideways where it has no room, and downwards under its head where ``tall``.
+
+    Cells: text, None, or `Html`.
+    """
     classes = {"number": "n", "words": "w", "many words": "w wide"}
     kinds = [f' class="{classes[c.kind]}"' if c.kind in classes else "" for c in columns]
     head = "".join(f"<th{kind}>{text(c.title)}</th>" for c, kind in zip(columns, kinds, strict=True))
@@ -82,7 +87,8 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> str:
         "<tr>" + "".join(f"<td{kind}>{_cell(cell)}</td>" for cell, kind in zip(row, kinds, strict=True)) + "</tr>"
         for row in rows
     )
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    kind = "scroll tall" if tall else "scroll"
+    return f'<div class="{kind}"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def section(title: str, say: str, *parts: str) -> str:
@@ -115,7 +121,9 @@ def page(title: str, body: str, script: str) -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{text(title)}</title><style>{STYLE}</style><script>{script}</script></head>"
-        f"<body><main>{body}</main></body></html>\n"
+        # Figures measure their room while the page is still being read: let them measure again when it is whole.
+        f"<body><main>{body}</main><script>addEventListener('load',()=>dispatchEvent(new Event('resize')))</script>"
+        "</body></html>\n"
     )
 
 

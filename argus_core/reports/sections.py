@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 
 #: Rows of a table; a line below says how many more there are.
 MOST_ROWS = 50
+#: Kill reasons named in a ranking row; the rest is counted.
+_CHIPS = 2
+#: Killed runs whose reasons are told one by one.
+_EXPLAINED = 6
+_REGIMES = ("LOW", "NORMAL", "HIGH", "SPIKE", "UP", "RANGE", "DOWN", "PRE", "RTH", "POST", "ASIA", "EU", "US")
 
 
 def header(date: Any, evaluation: Evaluation, allocation: Allocation) -> str:
@@ -144,8 +149,6 @@ def ranking(rankings: pl.DataFrame) -> str:
     """Every run in order of its score, with its verdict."""
     rows = []
     for row in rankings.head(MOST_ROWS).iter_rows(named=True):
-        state = "benchmark" if row["role"] == "benchmark" else ("killed" if row["killed"] else "survives")
-        kind = {"killed": "kill", "survives": "live"}.get(state, "")
         rows.append(
             [
                 row["rank"],
@@ -158,7 +161,7 @@ def ranking(rankings: pl.DataFrame) -> str:
                 row["n_trades"],
                 percent(row["dsr"]),
                 decimal(row["joint_p"], 3),
-                Html(f"{chip(state, kind)} {text(row['verdict'])}"),
+                Html(_verdict_chips(row)),
             ]
         )
     columns = [
@@ -178,7 +181,21 @@ def ranking(rankings: pl.DataFrame) -> str:
         "By composite score, which depends on the run alone. DSR: probability that the Sharpe beats the luckiest "
         "trial. Joint p: step-down p-value among all trials."
     )
-    return section("Ranking", say, table(columns, rows), _more(rankings.height, "run"))
+    return section("Ranking", say, table(columns, rows, tall=True), _more(rankings.height, "run"))
+
+
+def _verdict_chips(row: Mapping[str, Any]) -> str:
+    """The verdict in a few words; the sentence shows when pointed at."""
+    if row["role"] == "benchmark":
+        shown = chip("benchmark")
+    elif not row["killed"]:
+        shown = chip("survives every gate", "live")
+    else:
+        names = [REASON_WORDS.get(r["reason"], r["reason"]) for r in json.loads(row["reasons"])]
+        shown = "".join(chip(name, "kill") for name in names[:_CHIPS])
+        if len(names) > _CHIPS:
+            shown += chip(f"+{len(names) - _CHIPS}", "kill")
+    return f'<span title="{text(row["verdict"])}">{shown}</span>'
 
 
 def joint(evaluation: Evaluation, figure: str) -> str:
@@ -234,7 +251,7 @@ def kills(evaluation: Evaluation) -> str:
         str(reason): int(runs)
         for reason, runs in killed.group_by("reason").agg(pl.col("run_id").n_unique()).sort("reason").iter_rows()
     }
-    best = evaluation.rankings.filter(pl.col("killed")).head(10)
+    best = evaluation.rankings.filter(pl.col("killed")).head(_EXPLAINED)
     rows = []
     for run in best.iter_rows(named=True):
         for position, reason in enumerate(json.loads(run["reasons"])):
@@ -316,7 +333,11 @@ def regimes(shown: Sequence[Mapping[str, Any]], metrics: Mapping[str, Mapping[st
         for factor, groups in block.items():
             if isinstance(groups, Mapping):
                 labels.setdefault(factor, set()).update(groups)
-    columns = [(factor, label) for factor in sorted(labels, reverse=True) for label in sorted(labels[factor])]
+    columns = [
+        (factor, label)
+        for factor in sorted(labels, reverse=True)
+        for label in sorted(labels[factor], key=_regime_order)
+    ]
     if not columns:
         return ""
     rows = []
@@ -331,6 +352,11 @@ def regimes(shown: Sequence[Mapping[str, Any]], metrics: Mapping[str, Mapping[st
     titles = [Column("Run"), *(Column(f"{factor} {label.lower()}", "number") for factor, label in columns)]
     say = "Profit and loss by the regime at entry. A strategy that earns in one column only depends on that regime."
     return section("Regimes", say, table(titles, rows))
+
+
+def _regime_order(label: str) -> tuple[int, str]:
+    """Labels from calm to wild, from up to down, through the trading day; anything else by name after them."""
+    return (_REGIMES.index(label) if label in _REGIMES else len(_REGIMES), label)
 
 
 def provenance(summary: Mapping[str, Any], runs: pl.DataFrame, evaluation: Evaluation) -> str:
@@ -369,7 +395,7 @@ def _is_number(value: str) -> bool:
 
 
 def _number(value: float | None) -> str | None:
-    return None if value is None else f"{value:,.4g}".replace("-", MINUS)
+    return None if value is None else f"{value:,.3g}".replace("-", MINUS)
 
 
 def _signed(value: float | None, shown: str | None) -> object:

@@ -40,7 +40,7 @@ class Cycle:
 
 
 def make_cycle(*, sets=8, days=120, planted=0.0, seed=0):
-    """Two strategies on two symbols with ``sets`` parameter sets each, beside buy-and-hold; ``planted``: drift of one."""
+    """Two strategies on two symbols with ``sets`` parameter sets each, and buy-and-hold; ``planted``: drift of one."""
     rng = np.random.default_rng(seed)
     dates = [DAY - timedelta(days=days - 1 - i) for i in range(days)]
     rows, returns, trades = [], [], []
@@ -75,7 +75,10 @@ def _run(run_id, strategy, symbol, n, values, idle):
     split = {"LOW": profit * 0.3, "NORMAL": profit * 0.5, "HIGH": profit * 0.2}
     shares = {"UP": profit * 0.5, "DOWN": profit * 0.1, "RANGE": profit * 0.4}
     stress = {
-        "factors": {"vol": {k: {"pnl": v} for k, v in split.items()}, "trend": {k: {"pnl": v} for k, v in shares.items()}}
+        "factors": {
+            "vol": {k: {"pnl": v} for k, v in split.items()},
+            "trend": {k: {"pnl": v} for k, v in shares.items()},
+        }
     }
     return {
         "run_id": run_id,
