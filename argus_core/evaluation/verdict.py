@@ -16,10 +16,11 @@ from argus_core.evaluation.kill import KillReason, kill_reasons, read_thresholds
 from argus_core.evaluation.scoring import composite_score, number, score_components
 from argus_core.evaluation.sharpe import (
     deflated_sharpe,
+    deflated_sharpe_of_maximum,
     deflated_threshold,
+    luck_variance,
     min_track_record,
     probabilistic_sharpe,
-    trial_variance,
 )
 from argus_core.settings import EvaluationSettings, ExperimentSettings, KillThresholds
 
@@ -59,6 +60,7 @@ RANKING_SCHEMA: Mapping[str, Any] = {
     "score": pl.Float64,
     "components": pl.String,
     "dsr": pl.Float64,
+    "dsr_classic": pl.Float64,
     "psr": pl.Float64,
     "expected_max_sharpe": pl.Float64,
     "n_trials": pl.Int32,
@@ -119,7 +121,8 @@ def evaluate(
 
     Every run but those of `BuyAndHold` is a trial of the joint test, failed and zero-trade runs as series of zeros. A
     run survives when no kill reason applies; the joint test kills every run that StepM does not mark. The deflated
-    Sharpe counts the trials of the ledger on the date of the runs (and any run missing there).
+    Sharpe counts the trials of the ledger on the date of the runs (and any run missing there); the gate reads its
+    null-variance form (``dsr``), the classic one is reported beside it (``dsr_classic``).
 
     Args:
         runs: run rows of one date (any symbols); undefined metrics null or NaN.
@@ -138,7 +141,9 @@ def evaluate(
     rows = sorted(runs.to_dicts(), key=lambda row: str(row["run_id"])) if not runs.is_empty() else []
     trials = [row for row in rows if row["strategy"] != BENCHMARK_STRATEGY]
     sharpes = _trial_sharpes(trials, ledger)
-    n_trials, variance = max(1, len(sharpes)), trial_variance(list(sharpes.values()))
+    n_trials = max(1, len(sharpes))
+    lengths = [int(number(row, "n_days") or 0) for row in trials if row.get("status") == "ok"]
+    variance = luck_variance(list(sharpes.values()), min(lengths, default=0))
 
     aligned = align_returns(returns, [str(row["run_id"]) for row in trials])
     document, per_run = joint_test(
@@ -265,13 +270,14 @@ def _deflation(
     luck = deflated_threshold(n_trials, variance)
     empty: dict[str, float | int | None] = {"n_trials": n_trials, "expected_max_sharpe": luck}
     if sharpe is None:
-        return empty | {"dsr": None, "psr": None, "min_track_record_days": None}
+        return empty | {"dsr": None, "dsr_classic": None, "psr": None, "min_track_record_days": None}
     skew, kurtosis = number(row, "skew") or 0.0, number(row, "kurtosis")
     moments = {"skew": skew, "kurtosis": 3.0 if kurtosis is None else kurtosis}
     level = thresholds.dsr_min if thresholds.dsr_min and 0 < thresholds.dsr_min < 1 else 0.95
     needed = min_track_record(sharpe, benchmark=luck, alpha=1 - level, **moments)
     return empty | {
-        "dsr": deflated_sharpe(sharpe, days, n_trials=n_trials, variance=variance, **moments),
+        "dsr": deflated_sharpe_of_maximum(sharpe, days, n_trials=n_trials, variance=variance, **moments),
+        "dsr_classic": deflated_sharpe(sharpe, days, n_trials=n_trials, variance=variance, **moments),
         "psr": probabilistic_sharpe(sharpe, days, **moments),
         "min_track_record_days": needed if math.isfinite(needed) and needed > 0 else None,
     }

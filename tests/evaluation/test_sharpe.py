@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,10 +12,12 @@ from hypothesis import strategies as st
 from argus_core.evaluation.sharpe import (
     SharpeInference,
     deflated_sharpe,
+    deflated_sharpe_of_maximum,
     deflated_threshold,
     expected_maximum,
     expected_maximum_exact,
     lo_standard_error,
+    luck_variance,
     min_track_record,
     probabilistic_sharpe,
     trial_variance,
@@ -121,3 +124,29 @@ def test_more_trials_never_raise_the_dsr(sharpe, n, fewer, more):
     low = deflated_sharpe(sharpe, n, n_trials=more, variance=0.01)
     high = deflated_sharpe(sharpe, n, n_trials=fewer, variance=0.01)
     assert low <= high + 1e-12
+
+
+def test_the_null_variance_form_matches_the_published_example():
+    """A-8c: SR .036/.079, n 24, moments of A-8, 10 trials with variance .1."""
+    dsr = deflated_sharpe_of_maximum(0.036 / 0.079, 24, n_trials=10, variance=0.1, skew=-2.448, kurtosis=10.164)
+    assert dsr == pytest.approx(0.416360, abs=2e-5)
+
+
+def test_the_null_variance_form_passes_five_percent_of_independent_null_sweeps():
+    rng = np.random.default_rng(5)
+    n, trials, sweeps = 1000, 100, 1500
+    best = rng.standard_normal((sweeps, trials)).max(axis=1) / math.sqrt(n)
+    passed = [deflated_sharpe_of_maximum(b, n, n_trials=trials, variance=1 / n) > 0.95 for b in best]
+    assert 0.03 < np.mean(passed) < 0.075
+
+
+def test_luck_is_capped_at_what_a_skill_less_estimate_can_vary():
+    spread = [0.3, -0.5, 0.0, -0.4]
+    assert luck_variance(spread, 252) == pytest.approx(1 / 252)
+    assert luck_variance([0.01, 0.011, 0.012], 252) == pytest.approx(trial_variance([0.01, 0.011, 0.012]))
+
+
+def test_one_trial_is_not_deflated_in_the_null_variance_form():
+    assert deflated_sharpe_of_maximum(0.1, 252, n_trials=1, variance=0.0) == pytest.approx(
+        SharpeInference(0.1, 252).psr(0.0)
+    )
