@@ -127,17 +127,17 @@ def deflated_sharpe_of_maximum(
 
     Φ((SR − SR₀) / (se(SR₀) s)), SR₀ = sqrt(V) E[max], s the standard deviation of the maximum of ``n_trials`` standard
     normals, se under the null at SR₀. The classic form divides by the error of a single Sharpe and so passes 0.05 % of
-    independent null sweeps at 0.95; this one passes 5 %. With one trial it is the PSR of the same form.
+    independent null sweeps at 0.95; this one passes 5 %. With one trial nothing was selected and it is PSR(0).
     Source: López de Prado, Lipton & Zoonekynd, SSRN 5520741.
     """
-    if n < 2:
-        return None
+    if n_trials < 2 or n < 2:
+        return probabilistic_sharpe(sharpe, n, skew=skew, kurtosis=kurtosis)
     threshold = deflated_threshold(n_trials, variance)
     variance_at = sharpe_variance(threshold, skew=skew, kurtosis=kurtosis)
     if not math.isfinite(variance_at) or variance_at <= 0:
         return None
-    spread = expected_maximum_exact(n_trials)[1] if n_trials > 1 else 1.0
-    return _NORMAL.cdf((sharpe - threshold) / (math.sqrt(variance_at / n) * spread))
+    spread = math.sqrt(variance_at / n) * expected_maximum_exact(n_trials)[1]
+    return _NORMAL.cdf((sharpe - threshold) / spread)
 
 
 @dataclass(frozen=True)

@@ -331,6 +331,10 @@ def _cycle(workspace: Workspace, plan: Any, days: list[date] | None, workers: in
     return result.ok
 
 
+#: Columns of an allocation that people read first; `argus sql "select * from allocations"` shows all.
+ALLOCATED = ("strategy_id", "strategy", "symbol", "instrument", "weight", "dollar_risk", "contracts", "score", "clamps")
+
+
 def _print_cycle(workspace: Workspace, day: date) -> None:
     rankings = workspace.lake.read("rankings", date=day)
     killed = workspace.lake.read("killed", date=day)
@@ -343,7 +347,7 @@ def _print_cycle(workspace: Workspace, day: date) -> None:
     if killed.height:
         print_counts(dict(killed.group_by("reason").len().rows()), "Why runs were killed")
     if allocations.height:
-        print_table(allocations, "Allocations")
+        print_table(allocations.select([name for name in ALLOCATED if name in allocations.columns]), "Allocations")
     else:
         console().print("Allocations: none. Nothing survived every gate, so nothing gets capital.")
 

@@ -148,5 +148,5 @@ def test_luck_is_capped_at_what_a_skill_less_estimate_can_vary():
 
 def test_one_trial_is_not_deflated_in_the_null_variance_form():
     assert deflated_sharpe_of_maximum(0.1, 252, n_trials=1, variance=0.0) == pytest.approx(
-        SharpeInference(0.1, 252).psr(0.0)
+        probabilistic_sharpe(0.1, 252)
     )
