@@ -262,7 +262,7 @@ def sql(
     workspace = open_workspace(config)
     try:
         with workspace.lake.connect() as connection:
-            frame = pl.DataFrame(connection.execute(query).to_arrow_table())
+            frame = pl.DataFrame(connection.sql(query).to_arrow_table())
     except duckdb.Error as error:
         tables = ", ".join(workspace.lake.tables()) or "none yet"
         fail(f"{error}\nTables: {tables}.", EXIT_USAGE)
