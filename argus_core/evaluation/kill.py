@@ -257,7 +257,7 @@ def _deflated(run: Mapping[str, Any], _c: Any, _s: Any, t: KillThresholds) -> Ki
         f"{t.dsr_min:.0%} is asked for.",
         f"The same Sharpe over about {days:,.0f} days instead of {int(number(run, 'n_days') or 0)}, or fewer trials."
         if days is not None
-        else "A Sharpe above that of the luckiest trial; more days alone do not help.",
+        else "A positive Sharpe, above that of the luckiest trial; more days alone do not help.",
     )
 
 

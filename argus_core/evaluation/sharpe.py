@@ -140,6 +140,32 @@ def deflated_sharpe_of_maximum(
     return _NORMAL.cdf((sharpe - threshold) / spread)
 
 
+def track_record_of_maximum(
+    sharpe: float,
+    n: int,
+    *,
+    n_trials: int,
+    variance: float,
+    skew: float = 0.0,
+    kurtosis: float = 3.0,
+    level: float = 0.95,
+) -> float:
+    """Observations at which the same Sharpe would reach a DSR (null-variance form) of ``level``; infinite if SR <= 0.
+
+    Luck shrinks with history: the variance of skill-less estimates falls as 1/n, and with it the Sharpe of the luckiest
+    trial. So n* = ((a + z s v) / SR)² with a = sqrt(V n) E[max], s the standard deviation of the maximum and v that of
+    sqrt(n) times the estimate at today's threshold.
+    """
+    if sharpe <= 0 or n < 2:
+        return math.inf
+    threshold = deflated_threshold(n_trials, variance)
+    unit = sharpe_variance(threshold, skew=skew, kurtosis=kurtosis)
+    if not math.isfinite(unit) or unit <= 0:
+        return math.inf
+    spread = expected_maximum_exact(n_trials)[1] if n_trials > 1 else 1.0
+    return ((threshold * math.sqrt(n) + _NORMAL.inv_cdf(level) * spread * math.sqrt(unit)) / sharpe) ** 2
+
+
 @dataclass(frozen=True)
 class SharpeInference:
     """Newer Sharpe inference: variance under the null, power and false-discovery rates (SSRN 5520741).

@@ -19,8 +19,8 @@ from argus_core.evaluation.sharpe import (
     deflated_sharpe_of_maximum,
     deflated_threshold,
     luck_variance,
-    min_track_record,
     probabilistic_sharpe,
+    track_record_of_maximum,
 )
 from argus_core.settings import EvaluationSettings, ExperimentSettings, KillThresholds
 
@@ -274,12 +274,12 @@ def _deflation(
     skew, kurtosis = number(row, "skew") or 0.0, number(row, "kurtosis")
     moments = {"skew": skew, "kurtosis": 3.0 if kurtosis is None else kurtosis}
     level = thresholds.dsr_min if thresholds.dsr_min and 0 < thresholds.dsr_min < 1 else 0.95
-    needed = min_track_record(sharpe, benchmark=luck, alpha=1 - level, **moments)
+    needed = track_record_of_maximum(sharpe, days, n_trials=n_trials, variance=variance, level=level, **moments)
     return empty | {
         "dsr": deflated_sharpe_of_maximum(sharpe, days, n_trials=n_trials, variance=variance, **moments),
         "dsr_classic": deflated_sharpe(sharpe, days, n_trials=n_trials, variance=variance, **moments),
         "psr": probabilistic_sharpe(sharpe, days, **moments),
-        "min_track_record_days": needed if math.isfinite(needed) and needed > 0 else None,
+        "min_track_record_days": needed if math.isfinite(needed) else None,
     }
 
 

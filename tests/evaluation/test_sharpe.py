@@ -20,6 +20,7 @@ from argus_core.evaluation.sharpe import (
     luck_variance,
     min_track_record,
     probabilistic_sharpe,
+    track_record_of_maximum,
     trial_variance,
 )
 
@@ -150,3 +151,11 @@ def test_one_trial_is_not_deflated_in_the_null_variance_form():
     assert deflated_sharpe_of_maximum(0.1, 252, n_trials=1, variance=0.0) == pytest.approx(
         probabilistic_sharpe(0.1, 252)
     )
+
+
+def test_the_track_record_is_where_the_gate_would_pass():
+    needed = track_record_of_maximum(0.1, 250, n_trials=40, variance=1 / 250)
+    assert needed > 250
+    at = deflated_sharpe_of_maximum(0.1, round(needed), n_trials=40, variance=1 / needed)
+    assert at == pytest.approx(0.95, abs=0.002)
+    assert track_record_of_maximum(-0.1, 250, n_trials=40, variance=1 / 250) == math.inf

@@ -184,3 +184,25 @@ def test_one_strategy_tends_to_the_normal_limit():
 def test_unusable_input_is_named(values, message):
     with pytest.raises(ValueError, match=message):
         spa_test(values, block_length=1.0, resamples=200, seed=1)
+
+
+def test_moving_averages_on_the_index_give_the_recorded_statistics():
+    """A-19: 24 moving-average rules on the S&P 500 that ships with arch, benchmark cash, p = 0.1."""
+    from arch.data import sp500
+
+    closes = sp500.load()["Adj Close"].to_numpy()
+    returns = np.diff(np.log(closes))
+    totals = np.concatenate([[0.0], np.cumsum(closes)])
+    rules = [(s, long) for s in (1, 2, 5, 10, 20) for long in (20, 50, 100, 150, 200) if s < long]
+    rows = np.arange(199, len(closes) - 1)
+    columns = []
+    for short, long in rules:
+        means = [(totals[rows + 1] - totals[rows + 1 - span]) / span for span in (short, long)]
+        columns.append(np.sign(means[0] - means[1]) * returns[rows])
+    values = np.column_stack(columns)
+    assert values.shape == (4831, 24)
+    result = spa_test(values, block_length=10.0, resamples=3000, seed=3)
+    assert rules[int(np.argmax(result.t_values))] == (20, 200)
+    assert result.statistic == pytest.approx(1.939276, abs=1e-6)
+    found = (result.p_lower, result.p_consistent, result.p_upper, result.p_reality_check)
+    assert found == pytest.approx((0.107, 0.156, 0.156, 0.169), abs=0.012 + 4 * 0.0066 / 2)
