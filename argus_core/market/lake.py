@@ -210,7 +210,7 @@ class Lake:
                 continue
             connection.execute(
                 f"CREATE VIEW {table} AS SELECT * FROM read_parquet("
-                f"'{glob}', hive_partitioning=false, union_by_name=true)"
+                f"'{glob}', hive_partitioning=true, union_by_name=true)"
             )
         return connection
 
