@@ -142,7 +142,7 @@ def lane_results(
         own = {name: values[part] for name, values in columns.items()}
         daily = _daily(own, market, execution, starting_cash, instrument.multiplier)
         traded = own["quantity"] * instrument.multiplier * (own["entry_price"] + own["exit_price"])
-        mean_equity = daily["equity"].mean() if daily.height else starting_cash
+        mean_equity = float(daily["equity"].to_numpy().mean()) if daily.height else starting_cash
         results.append(
             ReplayResult(
                 trades=trades.slice(offsets[lane], n_entries[lane]),

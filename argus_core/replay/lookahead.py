@@ -143,7 +143,9 @@ def perturb_future(frame: pl.DataFrame, cut: int, *, seed: int, direction: int =
         elif dtype == pl.Boolean:
             columns.append((~column).alias(name))
         elif dtype.is_float():
-            spread = float(column.std() or 0.0) or 1.0
+            known = column.drop_nulls().to_numpy()
+            spread = float(np.std(known)) if len(known) else 0.0
+            spread = spread if np.isfinite(spread) and spread > 0 else 1.0
             positive = name in ("volume", "half_spread") or name.startswith("realized_vol")
             factor = pl.Series(scale if positive else -direction * scale)
             shift = 0.0 if positive else direction * spread

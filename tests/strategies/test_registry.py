@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from argus_core.experiments.sweep import load_sweep
-from argus_core.settings import Project, SettingsError
+from argus_core.replay.lanes import replay_lanes
+from argus_core.replay.lookahead import prove_no_lookahead
+from argus_core.settings import ExecutionSettings, Project, SettingsError
 from argus_core.strategies import SHIPPED, load_strategy, strategy_code_hash
 from argus_core.strategies.interface import ColumnarStrategy
+from tests.replay.frames import decision_frame, random_prices
 
 MINE = """
 import polars as pl
@@ -92,7 +95,20 @@ def test_the_code_hash_follows_the_source_not_the_place(root, tmp_path_factory):
     assert strategy_code_hash(load_strategy("mine.py:Mine", root=root)) != original
 
 
-def test_two_strategies_of_one_file_have_different_hashes(root):
+def test_the_example_of_the_docs_page_loads_replays_and_does_not_look_ahead(project: Project, tmp_path: Path):
+    page = (project.root / "docs" / "strategies.md").read_text()
+    (tmp_path / "breakout.py").write_text(page.split("```python")[1].split("```")[0])
+    cls = load_strategy("breakout.py:Breakout", root=tmp_path)
+    frame = decision_frame(random_prices(4, 600))
+    assert prove_no_lookahead(cls, {"length": 20}, frame, cuts=3, seed=0).ok
+    intents = cls().intents(frame, cls.Params(length=20))
+    [result] = replay_lanes(
+        frame, [intents], project.instrument("SPY"), ExecutionSettings(), starting_cash=1e5, symbol="SPY"
+    )
+    assert result.trades.height > 5
+
+
+def test_shipped_strategies_have_different_hashes(root):
     two = {
         strategy_code_hash(load_strategy(f"argus_core.strategies.{n}", root=root))
         for n in ("buy_and_hold:BuyAndHold", "ema_cross_atr:EmaCrossAtr", "overnight_session:OvernightSession")
