@@ -16,7 +16,7 @@ from argus_dagster.workspace import Workspace
 
 TABLES = ("experiments", "experiment_trades", "experiment_returns", "trial_ledger")
 
-SHOWN = ("strategy", "params", "n_trades", "total_return", "sharpe", "max_drawdown", "fill_rate", "status")
+SHOWN = ("strategy", "sharpe", "total_return", "max_drawdown", "n_trades", "fill_rate", "status", "params")
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,6 @@ def _metadata(workspace: Workspace, symbol: str, day: date, partition: Partition
         "reused": partition.reused,
         "runs_by_status": counts(dict(runs.group_by("status").len().rows())),
         "trades": int(runs["n_trades"].fill_null(0).sum()),
-        "top_runs": preview(best, SHOWN, rows=20),
     }
     if best.height:
         returns = workspace.lake.read("experiment_returns", **experiment_keys(symbol, day))
@@ -89,6 +88,7 @@ def _metadata(workspace: Workspace, symbol: str, day: date, partition: Partition
         sharpe = ok["sharpe"].drop_nulls()
         if sharpe.len() > 1:
             found["sharpe_distribution"] = plot(sharpe.to_list(), kind="histogram")
+    found["top_runs"] = preview(best, SHOWN, rows=20)
     return found
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 RESULTS = ("rankings", "killed", "candidates")
 
-SHOWN = ("rank", "strategy", "symbol", "params", "score", "dsr", "killed", "verdict")
+SHOWN = ("rank", "strategy", "symbol", "score", "sharpe", "dsr", "verdict", "params")
 
 
 def read_cycle(workspace: Workspace, table: str, day: date) -> pl.DataFrame:
@@ -101,7 +101,7 @@ def build(partitions: Partitions) -> list[Any]:
     }
 
     @dg.multi_asset(
-        name="selection",
+        name="judge_runs",
         specs=[
             dg.AssetSpec(
                 name,

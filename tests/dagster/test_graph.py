@@ -121,3 +121,8 @@ def test_loading_the_code_location_imports_neither_jax_nor_pandas() -> None:
     environment = os.environ | {"ARGUS_CONFIG": str(ROOT / "config" / "research_loop.yaml")}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=environment)
     assert done.stdout.strip() == "[]", done.stderr[-2000:]
+
+
+def test_the_code_location_loads_as_the_web_server_loads_it(definitions: dg.Definitions) -> None:
+    dg.Definitions.validate_loadable(definitions)
+    definitions.get_repository_def().load_all_definitions()
