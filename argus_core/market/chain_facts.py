@@ -56,9 +56,10 @@ def chain_facts(quotes: pl.DataFrame, calendar: TradingCalendar) -> dict[str, An
     )
     for a, b in _SPREAD_DAY_BUCKETS:
         part = quoted.filter(pl.col("days").is_between(a, b))
-        spreads[f"{a}-{b}"] = {
-            f"{lo:.2f}-{hi:.2f}": float(cell)
-            for lo, hi in pairwise(_DELTA_EDGES)
-            if (cell := part.filter((pl.col("size") >= lo) & (pl.col("size") < hi))["width"].median()) is not None
-        }
-    return {"surface": surface, "spreads": spreads, "share_no_bid": float((frame["bid"] == 0).mean())}
+        cells: dict[str, float] = {}
+        for lo, hi in pairwise(_DELTA_EDGES):
+            width = part.filter((pl.col("size") >= lo) & (pl.col("size") < hi))["width"].to_numpy()
+            if width.size:
+                cells[f"{lo:.2f}-{hi:.2f}"] = float(np.median(width))
+        spreads[f"{a}-{b}"] = cells
+    return {"surface": surface, "spreads": spreads, "share_no_bid": float((frame["bid"] == 0).to_numpy().mean())}

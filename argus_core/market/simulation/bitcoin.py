@@ -125,8 +125,7 @@ def crypto_path(
         jumps = jump_compensation(units * day_sd[:, None])
         drift = -0.5 * variance
         segments.append((variance, shock, drift, jumps, drift + np.sqrt(variance) * shock + jumps.sum(axis=1)))
-    night, day = segments[0][4].copy(), segments[1][4]
-    night[0] = segments[0][4][0]
+    night, day = segments[0][4], segments[1][4]
     log_close = math.log(model.price) + np.cumsum(night + day)
     log_open, log_start = log_close - day, log_close - day - night
     none = np.zeros(len(days))

@@ -67,25 +67,26 @@ def contract_code(underlying: str, expiry: date, right: str, strike: float) -> s
 class Moment:
     """The state that a snapshot is priced with.
 
-    ``ts`` in UTC microseconds, ``forward`` the underlying's price, ``expiries`` with their closes (UTC microseconds)
-    and at-the-money volatilities.
+    ``ts`` in UTC microseconds, ``forward`` the underlying's price, ``expiries`` with their closes (UTC microseconds).
     """
 
     ts: int
     forward: float
     expiries: list[date]
     expiry_closes: np.ndarray
-    atm: np.ndarray
 
     @property
     def years(self) -> np.ndarray:
         return np.maximum(self.expiry_closes - self.ts, 60_000_000) / (365.0 * 86_400_000_000)
 
 
-def listed_strikes(moment: Moment) -> tuple[np.ndarray, np.ndarray]:
-    """Strikes and the index of the expiry of each: 1 dollar apart to two months, 5 dollars beyond."""
+def listed_strikes(moment: Moment, at_the_money: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Strikes and the index of the expiry of each: 1 dollar apart to two months, 5 dollars beyond.
+
+    ``at_the_money`` holds one annual volatility per expiry and sets how far strikes reach.
+    """
     strikes, owner = [], []
-    for i, (years, atm) in enumerate(zip(moment.years, moment.atm, strict=True)):
+    for i, (years, atm) in enumerate(zip(moment.years, at_the_money, strict=True)):
         step = 1.0 if years * 365 <= WEEKLY_DAYS + 1 else 5.0
         deviation = max(atm * np.sqrt(years), 0.004)
         low = np.floor(moment.forward * np.exp(-STRIKES_BELOW * deviation) / step)

@@ -10,7 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 
+from argus_core.market.schemas import RawBars, conform
 from argus_core.market.simulation.parameters import MINUTES, MinuteModel
 from argus_core.market.simulation.random import normals, stream_key, uniforms
 
@@ -143,3 +145,23 @@ def quotes(closes: np.ndarray, spread_bps: float, tick: float, seed: int, symbol
     below = np.floor(uniforms(stream_key(seed, symbol, "quote"), day, len(closes)) * (width + 1.0))
     bid = np.maximum(closes - below * tick, tick)
     return np.stack([to_grid(bid, tick), to_grid(bid + width * tick, tick)])
+
+
+def longer(minutes: pl.DataFrame, seconds: int) -> pl.DataFrame:
+    """Bars of ``seconds`` from minutes, counted from the first minute; a bar never spans sessions."""
+    per_bar = seconds // 60
+    grouped = (
+        minutes.with_columns(group=pl.int_range(pl.len()) // per_bar)
+        .group_by("group", maintain_order=True)
+        .agg(
+            pl.col("provider", "symbol", "ts", "open", "volume_scope").first(),
+            pl.col("high").max(),
+            pl.col("low").min(),
+            pl.col("close", "bid", "ask").last(),
+            pl.col("volume").sum(),
+            pl.len().alias("count"),
+        )
+    )
+    # The calendar offers only whole bars.
+    grouped = grouped.filter(pl.col("count") == per_bar).with_columns(bar_seconds=pl.lit(seconds, pl.Int32))
+    return conform(grouped, RawBars)

@@ -4,31 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import date
 from functools import cached_property
 
 import numpy as np
 import polars as pl
 
 from argus_core.calendar import TradingCalendar
-from argus_core.calendar.trading import ALWAYS_OPEN, NEW_YORK, to_us
-from argus_core.market.schemas import OptionQuotes, RawBars, conform, empty
-from argus_core.market.simulation import bitcoin, chains, faults, intraday, surface
-from argus_core.market.simulation.parameters import (
-    BITCOIN,
-    MINUTES,
-    QQQ_ENDS,
-    QQQ_VARIANCE,
-    QQQ_VOLUME,
-    SPY_ENDS,
-    SPY_VARIANCE,
-    SPY_VOLUME,
-    SYMBOLS,
-    VARIANCE,
-    SymbolModel,
-    minute_profile,
-)
+from argus_core.calendar.trading import ALWAYS_OPEN
+from argus_core.market.schemas import RawBars, conform, empty
+from argus_core.market.simulation import bitcoin, faults, intraday
+from argus_core.market.simulation.parameters import BITCOIN, MINUTES, SYMBOLS, VARIANCE, SymbolModel, session_profiles
 from argus_core.market.simulation.random import normals, stream_key, uniforms
+from argus_core.market.simulation.snapshots import ChainSnapshots
 from argus_core.market.simulation.state import (
     FULL_SESSION,
     DailyPath,
@@ -81,19 +69,25 @@ class SimulatedMarket:
         return market_path(self.settings, self.sessions)
 
     @cached_property
+    def _chains(self) -> ChainSnapshots:
+        return ChainSnapshots(self.settings, self.calendar, self.sessions, self.market, self._session_minutes)
+
+    @cached_property
     def _rows(self) -> dict[int, int]:
         return {int(o): i for i, o in enumerate(self.sessions.ordinals)}
 
     def daily_state(self) -> pl.DataFrame:
         """State behind SPY, one row per session: date, session_variance, gap_variance, iv30 (after the session)."""
         epoch = date(1970, 1, 1).toordinal()
-        iv = [self._iv30_null(i) for i in range(len(self.sessions.ordinals))] if self._null else None
+        iv = np.exp(self.market.iv_after)
+        if self.settings.mode == "null":
+            iv = np.array([self._chains.fair_iv30(i) for i in range(len(iv))])
         return pl.DataFrame(
             {
                 "date": pl.Series((self.sessions.ordinals - epoch).astype(np.int32)).cast(pl.Date),
                 "session_variance": self.market.variance,
                 "gap_variance": self.market.gap_variance,
-                "iv30": np.exp(self.market.iv_after) if iv is None else np.array(iv),
+                "iv30": iv,
             }
         ).with_columns(iv30=pl.col("iv30") + self.settings.planted.volatility_premium)
 
@@ -120,7 +114,9 @@ class SimulatedMarket:
 
         Symbols with minutes are aggregated from them, so both agree.
         """
-        frames = [self._daily_bar(self._instrument(symbol), day) for symbol in sorted(symbols)]
+        lost = day in self.settings.faults.missing_session
+        wanted = [s for s in sorted(symbols) if not (lost and self._struck(s))]
+        frames = [self._daily_bar(self._instrument(symbol), day) for symbol in wanted]
         return pl.concat(frames) if frames else empty(RawBars)
 
     def option_quotes(self, underlying: str, day: date) -> pl.DataFrame:
@@ -135,34 +131,10 @@ class SimulatedMarket:
                 f"no option chain for {underlying} in the simulated market. Set `options: false` in "
                 "config/universe.yaml or use an ETF on an exchange calendar."
             )
-        row = self._row(day)
-        path = self._session_minutes(instrument, row)
-        log_price = np.concatenate([[path.log_open], path.log_open + np.cumsum(path.returns)])
-        factor = faults.split_factor(self.settings.faults, underlying, day)
-        expiries = chains.listed_expiries(self.calendar, day)
-        closes = chains.expiry_closes(self.calendar, expiries)
-        frames = []
-        for text in sorted(self.settings.option_snapshot_times):
-            hour, minute_of_hour = (int(part) for part in text.split(":"))
-            moment = datetime(day.year, day.month, day.day, hour, minute_of_hour, tzinfo=NEW_YORK)
-            ts = to_us(moment)
-            minute = int((ts - self.sessions.opens[row]) // _MINUTE_US)
-            if not 0 <= minute < self.sessions.minutes[row]:
-                continue
-            forward = float(intraday.to_grid(np.exp(log_price[minute : minute + 1]) / factor, instrument.tick)[0])
-            frames.append(
-                self._snapshot(instrument, day, row, ts, minute, forward, log_price[minute], expiries, closes)
-            )
-        if not frames:
-            return empty(OptionQuotes)
-        quotes = pl.concat(frames)
+        quotes = self._chains.quotes(instrument, day)
         return faults.damage_quotes(quotes, self.settings.faults, underlying, day, self.settings.seed)
 
     # -- state ---------------------------------------------------------------------------------------------------------
-
-    @property
-    def _null(self) -> bool:
-        return self.settings.mode == "null"
 
     def _instrument(self, symbol: str) -> Instrument:
         try:
@@ -232,12 +204,6 @@ class SimulatedMarket:
             self._activity = {day: intraday.activity(self.settings.seed, "SPY", day, int(self.sessions.minutes[row]))}
         return self._activity[day]
 
-    def _profiles(self, symbol: str, count: int) -> tuple[np.ndarray, np.ndarray]:
-        variance, volume, ends = (
-            (QQQ_VARIANCE, QQQ_VOLUME, QQQ_ENDS) if symbol == "QQQ" else (SPY_VARIANCE, SPY_VOLUME, SPY_ENDS)
-        )
-        return minute_profile(variance, *ends[0], count), minute_profile(volume, *ends[1], count)
-
     def _session_minutes(self, instrument: Instrument, row: int) -> intraday.MinutePath:
         """Minutes of a session instrument."""
         symbol, day = instrument.symbol, int(self.sessions.ordinals[row])
@@ -265,7 +231,7 @@ class SimulatedMarket:
         return intraday.bridge(
             log_open,
             shocks,
-            self._profiles(symbol, count)[0] * shared.multipliers,
+            session_profiles(symbol, count)[0] * shared.multipliers,
             float(path.variance[row]),
             float(path.shock[row]),
             float(path.drift[row]),
@@ -308,7 +274,7 @@ class SimulatedMarket:
         minutes = self._minute_frame(instrument, day)
         if instrument.bar_seconds == 60:
             return minutes
-        return _longer(minutes, instrument.bar_seconds)
+        return intraday.longer(minutes, instrument.bar_seconds)
 
     def _minute_frame(self, instrument: Instrument, day: date) -> pl.DataFrame:
         symbol, seed, row = instrument.symbol, self.settings.seed, self._row(day)
@@ -332,7 +298,7 @@ class SimulatedMarket:
             path = self._session_minutes(instrument, row)
             count = len(path.returns)
             starts = self.sessions.opens[row] + _MINUTE_US * np.arange(count)
-            variance_share, volume_share = self._profiles(symbol, count)
+            variance_share, volume_share = session_profiles(symbol, count)
             usual = path.variances.sum() * variance_share
             expected = (
                 model.day_volume * volume_share * count / FULL_SESSION
@@ -353,12 +319,13 @@ class SimulatedMarket:
     def _frame(
         self, instrument: Instrument, seconds: int, starts: np.ndarray, columns: dict[str, np.ndarray]
     ) -> pl.DataFrame:
+        scope = {"crypto": "exchange", "fx": "none"}.get(instrument.asset_class, "sip")
         frame = pl.DataFrame({"ts": starts, **columns}).with_columns(
             ts=pl.col("ts").cast(pl.Datetime("us")).dt.replace_time_zone("UTC"),
             provider=pl.lit("sim"),
             symbol=pl.lit(instrument.symbol),
             bar_seconds=pl.lit(seconds, pl.Int32),
-            volume_scope=pl.lit("exchange" if instrument.is_crypto else "none" if seconds < 0 else "sip"),
+            volume_scope=pl.lit(scope),
         )
         return conform(frame, RawBars)
 
@@ -368,7 +335,7 @@ class SimulatedMarket:
         symbol, row = instrument.symbol, self._row(day)
         model = self._model(instrument)
         start = self.sessions.opens[row : row + 1]
-        if instrument.hours == "always" or model.family == "equity":
+        if instrument.hours == "always" or instrument.bar_seconds < 86_400 or model.family == "equity":
             minutes = self._minute_frame(instrument, day)
             columns = {
                 "open": minutes["open"][:1].to_numpy(),
@@ -393,106 +360,3 @@ class SimulatedMarket:
             columns["close"] = intraday.to_grid(columns["close"] * off, instrument.tick)
             columns["high"] = np.maximum(columns["high"], columns["close"])
         return self._frame(instrument, 86_400, start, columns)
-
-    # -- options -------------------------------------------------------------------------------------------------------
-
-    @cached_property
-    def _fair(self) -> surface.FairVariance:
-        return surface.FairVariance(self.sessions, self.market)
-
-    def _iv30_null(self, row: int) -> float:
-        """Square root of the expected annual variance of the next 21 sessions."""
-        count = min(22, len(self.sessions.ordinals) - row)
-        return math.sqrt(float(self._fair.until(row, 1.0, count)[0][-1]) * 252.0 / max(count - 1, 1))
-
-    def _log_iv(self, symbol: str, row: int, minute: int, log_price: float) -> float:
-        """Log IV30 of SPY in the calibrated market at ``minute``: moves with SPY's return so far and on its own."""
-        market, day = self.market, int(self.sessions.ordinals[row])
-        count = int(self.sessions.minutes[row])
-        elapsed = float(self._profiles("SPY", count)[0][:minute].sum())
-        if symbol != "SPY":
-            shared = self._session_minutes(self.instruments.get("SPY") or _spy(), row)
-            log_price = shared.log_open + float(shared.returns[:minute].sum())
-        mean, before = VARIANCE.iv_mean, float(market.iv_before[row])
-        last_close = float(market.log_close[row - 1]) if row else float(market.log_open[row])
-        total = math.sqrt(float(market.gap_variance[row] / market.gap_mix[row] + market.variance[row]))
-        steps = normals(stream_key(self.settings.seed, "SPY", "iv-path"), day, count)
-        walk = np.concatenate([[0.0], np.cumsum(steps)]) / math.sqrt(count)
-        scale = float(market.iv_scale[row])
-        own_sd = scale * math.sqrt(1.0 - VARIANCE.leverage**2)
-        passed = minute / count
-        own = passed * float(market.iv_own_shock[row]) + own_sd * (walk[minute] - passed * walk[-1])
-        revert = (VARIANCE.iv_persistence - 1.0) * elapsed * (before - mean)
-        return before + revert - scale * VARIANCE.leverage * (log_price - last_close) / total + own
-
-    def _snapshot(
-        self,
-        instrument: Instrument,
-        day: date,
-        row: int,
-        ts: int,
-        minute: int,
-        forward: float,
-        log_price: float,
-        expiries: list[date],
-        closes: np.ndarray,
-    ) -> pl.DataFrame:
-        symbol = instrument.symbol
-        years = np.maximum(closes - ts, _MINUTE_US) / (365.0 * 86_400_000_000)
-        scale = 1.0 if symbol == "SPY" else self._model(instrument).volatility
-        premium = self.settings.planted.volatility_premium
-        if self._null:
-            count = int(self.sessions.minutes[row])
-            elapsed = float(self._profiles("SPY", count)[0][:minute].sum())
-            ahead = np.array([self._rows[e.toordinal()] - row for e in expiries])
-            mean, spread = self._fair.until(row, elapsed, int(ahead.max()) + 1)
-            variance, spread = mean[ahead] * scale**2, spread[ahead]
-            atm = np.sqrt(variance / years) + premium
-        else:
-            iv30 = math.exp(self._log_iv(symbol, row, minute, log_price)) * scale + premium
-            atm = surface.atm_volatility(iv30, years * 365.0)
-        moment = chains.Moment(ts, forward, expiries, closes, atm)
-        strikes, owner = chains.listed_strikes(moment)
-        if self._null:
-            total = np.sqrt(variance)[owner]
-            call = surface.mixture_call(forward, strikes, variance[owner], spread[owner])
-            deviation = surface.implied_deviation(forward, strikes, call, total)
-            volatility = deviation / np.sqrt(years[owner]) + premium
-        else:
-            volatility = surface.smile_volatility(atm[owner], np.log(strikes / forward), years[owner])
-        return chains.quote_chain(
-            symbol,
-            day,
-            moment,
-            strikes,
-            owner,
-            volatility,
-            seed=self.settings.seed,
-            minute=minute,
-            session_minutes=int(self.sessions.minutes[row]),
-            lag_seconds=self.settings.option_lag_seconds,
-        )
-
-
-def _spy() -> Instrument:
-    return Instrument(symbol="SPY", asset_class="etf")
-
-
-def _longer(minutes: pl.DataFrame, seconds: int) -> pl.DataFrame:
-    """Bars of ``seconds`` from minutes, counted from the first minute; a bar never spans sessions."""
-    per_bar = seconds // 60
-    grouped = (
-        minutes.with_columns(group=pl.int_range(pl.len()) // per_bar)
-        .group_by("group", maintain_order=True)
-        .agg(
-            pl.col("provider", "symbol", "ts", "open", "volume_scope").first(),
-            pl.col("high").max(),
-            pl.col("low").min(),
-            pl.col("close", "bid", "ask").last(),
-            pl.col("volume").sum(),
-            pl.len().alias("count"),
-        )
-    )
-    # The calendar offers only whole bars.
-    grouped = grouped.filter(pl.col("count") == per_bar).with_columns(bar_seconds=pl.lit(seconds, pl.Int32))
-    return conform(grouped, RawBars)

@@ -210,3 +210,11 @@ def minute_profile(shares: tuple[float, ...], first_5: float, last_5: float, cou
         return full
     edges = np.concatenate([[0.0], np.cumsum(full)])
     return np.diff(np.interp(np.linspace(0, full.size, count + 1), np.arange(full.size + 1), edges))
+
+
+def session_profiles(symbol: str, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Variance and volume shares of the ``count`` minutes of a session; QQQ has its own, all others SPY's."""
+    variance, volume, ends = (
+        (QQQ_VARIANCE, QQQ_VOLUME, QQQ_ENDS) if symbol == "QQQ" else (SPY_VARIANCE, SPY_VOLUME, SPY_ENDS)
+    )
+    return minute_profile(variance, *ends[0], count), minute_profile(volume, *ends[1], count)
