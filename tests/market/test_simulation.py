@@ -52,6 +52,13 @@ def test_a_longer_calendar_changes_no_earlier_day(make, project: Project, calend
         assert short.bars(symbol, DAY).equals(make().bars(symbol, DAY))
 
 
+def test_the_default_market_is_the_one_it_was(market: SimulatedMarket) -> None:
+    spy, coin, japan = (market.bars(symbol, DAY) for symbol in ("SPY", "BTC", "EWJ"))
+    assert (spy["open"][0], spy["close"][-1], spy["volume"].sum()) == (359.78, 358.68, 30_604_054.0)
+    assert coin["close"][-1] == 13_046.03
+    assert japan.select("open", "high", "low", "close").row(0) == (69.43, 69.45, 69.21, 69.4)
+
+
 def test_another_seed_gives_another_market(make) -> None:
     assert not make(seed=8).bars("SPY", DAY).equals(make().bars("SPY", DAY))
     assert make(seed=8).bars("BTC", DAY)["close"][-1] != make().bars("BTC", DAY)["close"][-1]

@@ -34,7 +34,7 @@ SPREAD_NOISE = 0.4
 SIZE_DELTAS = np.array([0.05, 0.20, 0.50, 0.80])
 SIZES = np.array([400.0, 155.0, 120.0, 15.0, 10.0])
 #: Strikes listed: this many at-the-money standard deviations below and above the forward.
-STRIKES_BELOW, STRIKES_ABOVE = 3.6, 2.9
+STRIKES_BELOW, STRIKES_ABOVE = 4.0, 3.3
 DAILY_DAYS, WEEKLY_DAYS, MONTHLY_DAYS = 14, 60, 125
 
 
