@@ -31,10 +31,14 @@ END = date(2025, 3, 31)
 def write_project(folder: Path, market: str, seed: int, sessions: int, drift: float) -> Path:
     """A project folder for one market; the shipped sweeps, one symbol."""
     (folder / "config").mkdir(parents=True, exist_ok=True)
-    for name in ("argus.yaml", "universe.yaml", "sweeps"):
+    for name in ("argus.yaml", "sweeps"):
         link = folder / "config" / name
         if not link.exists():
             link.symlink_to(ROOT / "config" / name)
+    universe = yaml.safe_load((ROOT / "config" / "universe.yaml").read_text())
+    # No strategy here trades options, and chains are most of a simulated day's work.
+    universe["instruments"]["SPY"]["options"] = False
+    (folder / "config" / "universe.yaml").write_text(yaml.safe_dump(universe))
     simulation = {"seed": seed, "mode": "null" if market == "null" else "calibrated"}
     if market == "planted":
         simulation["planted"] = {"overnight_drift_bp": drift}
