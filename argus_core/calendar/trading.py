@@ -215,6 +215,7 @@ def build_sessions(name: str) -> pl.DataFrame:
         SettingsError: if the calendar is unknown.
     """
     import exchange_calendars
+    import exchange_calendars.errors
 
     first, last = _HORIZON
     try:
