@@ -4,8 +4,8 @@ Run: python examples/spy_from_spx.py ../shared/data data/vrp/import
 
 The ratio SPY/SPX of each session is that of the underlying prices in the two evening chains (carried to sessions
 without a chain). Spread and volume of SPY are not in an index, so volume is one number and the spread model of the
-instrument applies: the bars serve regimes, realised volatility and option expiry, not share fills. The chains are copied as they
-are. The output is for local runs only; see the data's README on redistribution.
+instrument applies: the bars serve regimes, realised volatility and option expiry, not share fills. The chains are
+copied as they are. The output is for local runs only; see the data's README on redistribution.
 """
 
 from __future__ import annotations
