@@ -7,10 +7,11 @@ from typing import Any
 
 import dagster as dg
 
+from argus_core.market.lake import hash_of
 from argus_dagster.assets.bars import BARS_RAW
 from argus_dagster.assets.experiments import experiment_keys, experiments_hash
 from argus_dagster.assets.option_snapshots import OPTION_SNAPSHOTS
-from argus_dagster.assets.regimes import MARKET_RISK, RISK_FLOW
+from argus_dagster.assets.regimes import MARKET_RISK, REFERENCE_BARS, RISK_FLOW
 from argus_dagster.assets.selection import cycle_inputs
 from argus_dagster.notifications import notify
 from argus_dagster.partitions import date_symbol_key
@@ -63,27 +64,21 @@ def due_phases(workspace: Workspace, day: date) -> Iterator[tuple[str, list[str]
     ready = [s for s in workspace.symbols if workspace.stamp("regimes", s, day) and workspace.stamp("outcomes", s, day)]
     if not ready:
         return
-    wide = [stage.inputs_hash(workspace, "", day) or "-" for stage in (RISK_FLOW, MARKET_RISK)]
-    if RISK_FLOW.due(workspace, "", [day]) or MARKET_RISK.due(workspace, "", [day]) or not _wide_done(workspace, day):
-        yield "market_wide", [day.isoformat()], "".join(part[:12] for part in wide) + str(len(ready))
+    stages = (REFERENCE_BARS, RISK_FLOW, MARKET_RISK)
+    if any(stage.due(workspace, "", [day]) for stage in stages):
+        wide = [stage.inputs_hash(workspace, "", day) or "-" for stage in stages]
+        yield "market_wide", [day.isoformat()], hash_of(wide)
         return
     waiting = [s for s in ready if not _experiments_current(workspace, s, day)]
     if waiting:
-        mark = "".join((workspace.stamp("outcomes", s, day) or _none()).data_hash[:8] for s in waiting)
-        yield "research", [date_symbol_key(day, s) for s in waiting], mark + workspace.project.config_hash
+        labels = [workspace.stamp("outcomes", s, day) for s in waiting]
+        mark = hash_of([*(stamp.data_hash if stamp else "-" for stamp in labels), workspace.project.config_hash])
+        yield "research", [date_symbol_key(day, s) for s in waiting], mark
         return
     stamp = workspace.lake.stamp("candidates", date=day)
     inputs = cycle_inputs(workspace, day)
     if stamp is None or stamp.inputs_hash != inputs:
         yield "selection", [day.isoformat()], inputs
-
-
-def _none() -> Any:
-    raise AssertionError("a symbol that is ready has outcomes")
-
-
-def _wide_done(workspace: Workspace, day: date) -> bool:
-    return workspace.lake.exists("risk_flow", date=day) and workspace.lake.exists("market_risk", date=day)
 
 
 def _experiments_current(workspace: Workspace, symbol: str, day: date) -> bool:

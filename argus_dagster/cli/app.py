@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 import time
 from datetime import date
 from pathlib import Path
@@ -21,6 +24,7 @@ from argus_dagster.cli.output import (
     WorkersOption,
     console,
     fail,
+    interruptible,
     open_at,
     open_workspace,
     parse_date,
@@ -47,16 +51,22 @@ def main() -> None:
     """Run the command line; known errors become one clear line and an exit code."""
     from argus_core.settings import SettingsError
 
+    signal.signal(signal.SIGINT, _interrupted)
     try:
-        app(standalone_mode=True)
+        app()
     except SettingsError as error:
         fail(str(error), EXIT_USAGE)
-    except KeyboardInterrupt:
-        fail("interrupted; run the same command again to go on from what is done", EXIT_INTERRUPTED)
-    except Exception as error:
-        if type(error).__name__ in ("LakeError", "PackError"):
-            fail(str(error), EXIT_FAILED)
-        raise
+    except RuntimeError as error:
+        # A table, partition or pack that is not there: told by name, without a traceback.
+        if type(error).__name__ not in ("LakeError", "PackError"):
+            raise
+        fail(str(error), EXIT_FAILED)
+
+
+def _interrupted(number: int, frame: object) -> None:
+    # Threads of a run are still at work: leave without waiting for them.
+    print("argus: interrupted; run the same command again to go on from what is done", file=sys.stderr, flush=True)
+    os._exit(EXIT_INTERRUPTED)
 
 
 @app.command()
@@ -314,7 +324,7 @@ def _cycle(workspace: Workspace, plan: Any, days: list[date] | None, workers: in
     def tell(text: str) -> None:
         terminal.print(f"[dim]{time.monotonic() - started:6.1f} s[/]  {text}")
 
-    result = run_cycle(workspace, plan, days=days, workers=workers, progress=tell)
+    result = interruptible(lambda: run_cycle(workspace, plan, days=days, workers=workers, progress=tell))
     for name, reason in result.failures.items():
         terminal.print(f"[red]failed[/] {name}: {reason}", soft_wrap=True)
     if result.ok:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
+from concurrent.futures import Future
 from datetime import date
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from threading import Thread
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from argus_dagster.workspace import Workspace
+
+Result = TypeVar("Result")
 
 #: Exit codes: 0 done, 1 something failed, 2 wrong usage or settings, 3 nothing to do yet (data too old).
 EXIT_FAILED, EXIT_USAGE, EXIT_WAITING, EXIT_INTERRUPTED = 1, 2, 3, 130
@@ -67,6 +72,27 @@ def fail(message: str, code: int) -> NoReturn:
     """End with one clear line on standard error."""
     print(f"argus: {message}", file=sys.stderr)
     raise SystemExit(code)
+
+
+def interruptible(work: Callable[[], Result]) -> Result:
+    """Run ``work`` so that Ctrl-C ends the command at once.
+
+    In the main thread Dagster keeps the signal for the length of a run. Ending a run at any moment is safe: every write
+    is atomic, and the next command goes on from what is done.
+    """
+    future: Future[Result] = Future()
+
+    def body() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # handed to the caller, whatever it is
+            future.set_exception(error)
+
+    thread = Thread(target=body, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.2)
+    return future.result()
 
 
 def console() -> Console:
