@@ -75,7 +75,7 @@ def due_phases(workspace: Workspace, day: date) -> Iterator[tuple[str, list[str]
         mark = hash_of([*(stamp.data_hash if stamp else "-" for stamp in labels), workspace.project.config_hash])
         yield "research", [date_symbol_key(day, s) for s in waiting], mark
         return
-    stamp = workspace.lake.stamp("candidates", date=day)
+    stamp = workspace.results.stamp("candidates", date=day)
     inputs = cycle_inputs(workspace, day)
     if stamp is None or stamp.inputs_hash != inputs:
         yield "selection", [day.isoformat()], inputs
@@ -83,7 +83,7 @@ def due_phases(workspace: Workspace, day: date) -> Iterator[tuple[str, list[str]
 
 def _experiments_current(workspace: Workspace, symbol: str, day: date) -> bool:
     """Whether experiments exist that rest on labels of the day as they are (the pack hash is checked when they run)."""
-    stamp = workspace.lake.stamp("experiments", **experiment_keys(symbol, day))
+    stamp = workspace.results.stamp("experiments", **experiment_keys(symbol, day))
     if stamp is None:
         return False
     from argus_core.packs import PackError, open_pack
@@ -153,6 +153,6 @@ def cycle_details(workspace: Workspace, day: str | None) -> dict[str, Any]:
     """What a cycle's message says."""
     if day is None:
         return {"date": None}
-    rankings = workspace.lake.read("rankings", date=day)
-    candidates = workspace.lake.read("candidates", date=day)
+    rankings = workspace.results.read("rankings", date=day)
+    candidates = workspace.results.read("candidates", date=day)
     return {"date": day, "runs": rankings.height, "candidates": candidates.height}

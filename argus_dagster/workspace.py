@@ -23,7 +23,12 @@ DEFAULT_CONFIG = "config/research_loop.yaml"
 
 @dataclass(frozen=True, eq=False)
 class Workspace:
-    """One loaded project with its lake and calendar."""
+    """One loaded project with its lakes and calendar.
+
+    ``lake`` holds the market and its labels, which every loop file over it shares. ``results`` (in
+    `experiment.output_dir`) holds what one loop file made of them: runs, trades, rankings, allocations. So two loops can
+    share a market without touching each other's results.
+    """
 
     project: Project
     lake: Lake
@@ -38,6 +43,17 @@ class Workspace:
     @classmethod
     def of(cls, project: Project) -> Workspace:
         return cls(project, Lake(project.lake_root), load_calendar(project.platform.calendar.name))
+
+    @cached_property
+    def results(self) -> Lake:
+        """Experiments, rankings and allocations of this loop file."""
+        return Lake(self.project.resolve(self.project.loop.experiment.output_dir))
+
+    @cached_property
+    def judged(self) -> Lake:
+        """The experiments that are judged: `evaluation.input_dir`, by default those of this loop file."""
+        folder = self.project.loop.evaluation.input_dir
+        return Lake(self.project.resolve(folder)) if folder else self.results
 
     @cached_property
     def _sources(self) -> dict[str, BarSource]:

@@ -198,18 +198,18 @@ class Lake:
             return []
         return sorted(p.name for p in self.root.iterdir() if p.is_dir() and re.fullmatch(r"[a-z][a-z0-9_]*", p.name))
 
-    def connect(self) -> duckdb.DuckDBPyConnection:
-        """An in-memory DuckDB connection with one view per table."""
+    def connect(self, *others: Lake) -> duckdb.DuckDBPyConnection:
+        """An in-memory DuckDB connection with one view per table of this lake and of ``others``."""
         import duckdb
 
         connection = duckdb.connect(":memory:")
         connection.execute("SET TimeZone='UTC'")
-        for table in self.tables():
-            glob = f"{self.root}/{table}/**/part.parquet"
-            if next(iter(self.partitions(table)), None) is None:
+        for lake, table in ((lake, table) for lake in (self, *others) for table in lake.tables()):
+            glob = f"{lake.root}/{table}/**/part.parquet"
+            if next(iter(lake.partitions(table)), None) is None:
                 continue
             connection.execute(
-                f"CREATE VIEW {table} AS SELECT * FROM read_parquet("
+                f"CREATE OR REPLACE VIEW {table} AS SELECT * FROM read_parquet("
                 f"'{glob}', hive_partitioning=true, union_by_name=true)"
             )
         return connection

@@ -37,9 +37,9 @@ def size(workspace: Workspace, day: date, candidates: pl.DataFrame) -> "Allocati
 def store(workspace: Workspace, day: date, allocation: "Allocation", *, newest: bool) -> str:
     """Write the tables of a date and, for the newest date of a run, the JSON file of the config."""
     settings = workspace.project.loop.evaluation
-    candidates = workspace.lake.stamp("candidates", date=day)
+    candidates = workspace.results.stamp("candidates", date=day)
     for table, frame in (("allocation_clamps", allocation.clamps), ("allocations", allocation.rows)):
-        written = workspace.lake.write(
+        written = workspace.results.write(
             table,
             frame,
             keys={"date": day},
@@ -97,7 +97,7 @@ def build(partitions: Partitions) -> list[Any]:
         days = sorted(date.fromisoformat(key) for key in context.partition_keys)
         hashes = []
         for day in days:
-            allocation = size(workspace, day, workspace.lake.read("candidates", date=day))
+            allocation = size(workspace, day, workspace.results.read("candidates", date=day))
             hashes.append(store(workspace, day, allocation, newest=day == days[-1]))
             metadata: dict[str, Any] = {
                 "dagster/row_count": allocation.rows.height,
@@ -119,7 +119,7 @@ def build(partitions: Partitions) -> list[Any]:
         limits = workspace.project.loop.evaluation.allocation
         largest = gross = 0.0
         for key in context.op_execution_context.partition_keys:
-            weights = workspace.lake.read("allocations", date=key)["weight"]
+            weights = workspace.results.read("allocations", date=key)["weight"]
             if weights.len():
                 largest = max(largest, float(weights.abs().to_numpy().max()))
                 gross = max(gross, float(weights.abs().sum()))
@@ -150,7 +150,7 @@ def build(partitions: Partitions) -> list[Any]:
         # In a range only the newest date is told: the others can be materialised one by one.
         day = max(date.fromisoformat(key) for key in context.partition_keys)
         path = write_report(workspace, day)
-        killed = workspace.lake.read("killed", date=day)
+        killed = workspace.results.read("killed", date=day)
         return dg.MaterializeResult(
             metadata={
                 "report": dg.MetadataValue.url(path.as_uri()),

@@ -48,15 +48,15 @@ def run_partition(workspace: Workspace, symbol: str, day: date) -> PartitionRuns
     pack = seal(workspace, symbol, day)
     keys = experiment_keys(symbol, day)
     inputs = experiments_hash(workspace, pack.pack_hash)
-    stamps = [workspace.lake.stamp(table, **keys) for table in TABLES]
+    stamps = [workspace.results.stamp(table, **keys) for table in TABLES]
     if all(stamp is not None and stamp.inputs_hash == inputs for stamp in stamps):
-        return PartitionRuns(workspace.lake.read("experiments", **keys), True, pack.pack_hash)
+        return PartitionRuns(workspace.results.read("experiments", **keys), True, pack.pack_hash)
     found = run_experiments(pack, project, calendar=workspace.calendar)
     frames = (found.runs, found.trades, found.returns, found.ledger)
     write_manifests(project.resolve(project.loop.experiment.output_dir), symbol, day, found.manifests)
     # `experiments` is written last: its footer says that the other three are there.
     for table, frame in reversed(list(zip(TABLES, frames, strict=True))):
-        workspace.lake.write(
+        workspace.results.write(
             table,
             frame,
             keys=keys,
@@ -79,7 +79,7 @@ def _metadata(workspace: Workspace, symbol: str, day: date, partition: Partition
         "trades": int(runs["n_trades"].fill_null(0).sum()),
     }
     if best.height:
-        returns = workspace.lake.read("experiment_returns", **experiment_keys(symbol, day))
+        returns = workspace.results.read("experiment_returns", **experiment_keys(symbol, day))
         chosen = returns.filter(pl.col("run_id") == best["run_id"][0]).sort("trade_date")["daily_return"]
         equity = (1 + chosen.fill_null(0.0)).cum_prod()
         if equity.len() > 1:
@@ -109,7 +109,7 @@ def build(partitions: Partitions) -> list[Any]:
         for symbol, days in days_by_symbol(context.partition_keys).items():
             for day in days:
                 partition = run_partition(workspace, symbol, day)
-                stamp = workspace.lake.stamp("experiments", **experiment_keys(symbol, day))
+                stamp = workspace.results.stamp("experiments", **experiment_keys(symbol, day))
                 hashes.append(stamp.data_hash if stamp else "-")
                 key = next(k for k in context.partition_keys if str(k) == f"{day}|{symbol}")
                 context.add_asset_metadata(_metadata(workspace, symbol, day, partition), partition_key=key)
@@ -156,7 +156,7 @@ def build(partitions: Partitions) -> list[Any]:
 
 
 def _stored(workspace: Workspace, keys: Sequence[str]) -> pl.DataFrame:
-    return workspace.lake.read_many(
+    return workspace.results.read_many(
         "experiments", [experiment_keys(symbol, day) for day, symbol in map(split_key, keys)]
     )
 
@@ -166,8 +166,8 @@ def accounting_error(workspace: Workspace, keys: Sequence[str]) -> tuple[float, 
     worst, judged = 0.0, 0
     for day, symbol in map(split_key, keys):
         one = experiment_keys(symbol, day)
-        runs = workspace.lake.read("experiments", **one).filter(pl.col("status") == "ok")
-        trades = workspace.lake.read("experiment_trades", **one)
+        runs = workspace.results.read("experiments", **one).filter(pl.col("status") == "ok")
+        trades = workspace.results.read("experiment_trades", **one)
         pnl = trades.group_by("run_id").agg(pl.col("pnl").sum())
         joined = runs.join(pnl, on="run_id", how="left").with_columns(pl.col("pnl").fill_null(0.0))
         errors = (joined["final_equity"] - joined["starting_cash"] - joined["pnl"]).abs().to_numpy()

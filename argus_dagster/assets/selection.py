@@ -23,13 +23,15 @@ SHOWN = ("rank", "strategy", "symbol", "score", "sharpe", "dsr", "verdict", "par
 
 def read_cycle(workspace: Workspace, table: str, day: date) -> pl.DataFrame:
     """One experiments table of a date over all symbols of the config, in config order."""
-    return workspace.lake.read_many(table, [experiment_keys(symbol, day) for symbol in workspace.symbols])
+    return workspace.judged.read_many(table, [experiment_keys(symbol, day) for symbol in workspace.symbols])
 
 
 def cycle_inputs(workspace: Workspace, day: date) -> str:
     """Hash of the experiments that a date's selection rests on, and of the settings that judge them."""
     stamps = [
-        workspace.lake.stamp(table, **experiment_keys(symbol, day)) for symbol in workspace.symbols for table in TABLES
+        workspace.judged.stamp(table, **experiment_keys(symbol, day))
+        for symbol in workspace.symbols
+        for table in TABLES
     ]
     project = workspace.project
     return hash_of([*(s.data_hash if s else "-" for s in stamps), project.loop.evaluation.config_hash])
@@ -66,7 +68,7 @@ def store(workspace: Workspace, day: date, evaluation: "Evaluation") -> dict[str
     inputs = cycle_inputs(workspace, day)
     hashes = {}
     for name in RESULTS:
-        written = workspace.lake.write(
+        written = workspace.results.write(
             name,
             getattr(evaluation, name),
             keys={"date": day},

@@ -271,10 +271,10 @@ def sql(
 
     workspace = open_workspace(config)
     try:
-        with workspace.lake.connect() as connection:
+        with workspace.lake.connect(workspace.results) as connection:
             frame = pl.DataFrame(connection.sql(query).to_arrow_table())
     except duckdb.Error as error:
-        tables = ", ".join(workspace.lake.tables()) or "none yet"
+        tables = ", ".join([*workspace.lake.tables(), *workspace.results.tables()]) or "none yet"
         fail(f"{error}\nTables: {tables}.", EXIT_USAGE)
     if as_json:
         print(frame.write_json())
@@ -346,9 +346,9 @@ ALLOCATED = ("strategy_id", "strategy", "symbol", "instrument", "weight", "dolla
 
 
 def _print_cycle(workspace: Workspace, day: date) -> None:
-    rankings = workspace.lake.read("rankings", date=day)
-    killed = workspace.lake.read("killed", date=day)
-    allocations = workspace.lake.read("allocations", date=day)
+    rankings = workspace.results.read("rankings", date=day)
+    killed = workspace.results.read("killed", date=day)
+    allocations = workspace.results.read("allocations", date=day)
     shown = ["rank", "strategy", "symbol", "params", "score", "sharpe", "n_trades", "dsr", "verdict"]
     print_table(
         rankings.select([name for name in shown if name in rankings.columns]).head(12),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import date
+from pathlib import Path
 
 import polars as pl
 import pytest
 
 from argus_dagster.stage import Stage, by_symbol
 from argus_dagster.workspace import Workspace, contiguous
+from tests.dagster.conftest import make_project
 
 DAYS = [date(2025, 1, 6), date(2025, 1, 7), date(2025, 1, 8), date(2025, 1, 10)]
 
@@ -74,3 +76,12 @@ def test_contiguous_follows_the_calendar_not_the_days(workspace: Workspace) -> N
     # The 9th was no session, so the 8th and the 10th are neighbours.
     assert contiguous(DAYS, workspace.calendar) == [(DAYS[0], DAYS[3])]
     assert contiguous([DAYS[0], DAYS[2]], workspace.calendar) == [(DAYS[0], DAYS[0]), (DAYS[2], DAYS[2])]
+
+
+def test_two_loops_share_a_market_and_keep_their_results_apart(tmp_path: Path) -> None:
+    one = Workspace.open(make_project(tmp_path))
+    other = Workspace.open(make_project(tmp_path, experiment={"output_dir": "data/other"}))
+    assert one.lake.root == other.lake.root
+    assert one.results.root != other.results.root
+    judge = Workspace.open(make_project(tmp_path, evaluation={"input_dir": "data/other"}))
+    assert judge.judged.root == other.results.root
