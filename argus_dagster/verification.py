@@ -27,7 +27,7 @@ class Verification:
 def verify_workspace(workspace: Workspace) -> Verification:
     """Read every file of the lake and every pack and compare with the hashes that were written with them."""
     found = Verification()
-    for lake, table in ((lake, table) for lake in (workspace.lake, workspace.results) for table in lake.tables()):
+    for lake, table in ((one, table) for one in (workspace.lake, workspace.results) for table in one.tables()):
         for keys in lake.partitions(table):
             found.files += 1
             where = f"{table} {keys}"

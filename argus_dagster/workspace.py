@@ -26,8 +26,8 @@ class Workspace:
     """One loaded project with its lakes and calendar.
 
     ``lake`` holds the market and its labels, which every loop file over it shares. ``results`` (in
-    `experiment.output_dir`) holds what one loop file made of them: runs, trades, rankings, allocations. So two loops can
-    share a market without touching each other's results.
+    `experiment.output_dir`) holds what one loop file made of them: runs, trades, rankings, allocations. So two loops
+    can share a market without touching each other's results.
     """
 
     project: Project

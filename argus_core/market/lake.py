@@ -204,7 +204,7 @@ class Lake:
 
         connection = duckdb.connect(":memory:")
         connection.execute("SET TimeZone='UTC'")
-        for lake, table in ((lake, table) for lake in (self, *others) for table in lake.tables()):
+        for lake, table in ((one, table) for one in (self, *others) for table in one.tables()):
             glob = f"{lake.root}/{table}/**/part.parquet"
             if next(iter(lake.partitions(table)), None) is None:
                 continue
