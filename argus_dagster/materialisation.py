@@ -1,8 +1,6 @@
 """Run stages inside assets: every partition of the run, one result with metadata per partition."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -15,15 +13,63 @@ from argus_dagster.partitions import date_symbol_key, days_by_symbol
 from argus_dagster.stage import PartitionResult, Stage
 from argus_dagster.workspace import Workspace
 
+#: Reading a provider can fail for a while; everything after it is pure and is not retried.
+IO_RETRIES = dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL)
+
 #: Adds metadata to one computed partition from its frame.
 Describe = Callable[[Workspace, str, date, pl.DataFrame], Mapping[str, Any]]
+
+
+def stage_asset(
+    stage: Stage,
+    partitions_def: dg.PartitionsDefinition,
+    *,
+    group: str,
+    deps: Sequence[str | dg.AssetDep],
+    description: str,
+    kind: str = "polars",
+    reads_provider: bool = False,
+    describe: Describe | None = None,
+) -> dg.AssetsDefinition:
+    """The asset of one stage: named like its table, materialised on every partition of a run.
+
+    Args:
+        stage: what is computed.
+        partitions_def: date x symbol, or date.
+        group: asset group.
+        deps: upstream assets.
+        description: shown in the UI.
+        kind: badge of the asset.
+        reads_provider: it reads from outside, so it is retried and limited by the pool `provider_io`.
+        describe: more metadata of a computed partition.
+    """
+    across_symbols = not isinstance(partitions_def, dg.MultiPartitionsDefinition)
+
+    @dg.asset(
+        name=stage.table,
+        group_name=group,
+        partitions_def=partitions_def,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        deps=deps,
+        kinds={kind},
+        retry_policy=IO_RETRIES if reads_provider else None,
+        pool="provider_io" if reads_provider else None,
+        code_version="1",
+        description=description,
+    )
+    def materialise(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
+        workspace.forget_landed()
+        if across_symbols:
+            return materialise_dates(context, workspace, stage, describe)
+        return materialise_series(context, workspace, stage, describe)
+
+    return materialise
 
 
 def materialise_series(
     context: dg.AssetExecutionContext, workspace: Workspace, stage: Stage, describe: Describe | None = None
 ) -> dg.MaterializeResult:
     """Materialise a date x symbol stage on every partition of the run."""
-    workspace.forget_landed()
     hashes: list[str] = []
     for symbol, days in days_by_symbol(context.partition_keys).items():
         results = stage.materialise(workspace, symbol, days)
@@ -41,7 +87,6 @@ def materialise_dates(
     context: dg.AssetExecutionContext, workspace: Workspace, stage: Stage, describe: Describe | None = None
 ) -> dg.MaterializeResult:
     """Materialise a date stage on every partition of the run."""
-    workspace.forget_landed()
     days = sorted(date.fromisoformat(key) for key in context.partition_keys)
     results = stage.materialise(workspace, "", days)
     for day, result in results.items():

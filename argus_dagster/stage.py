@@ -110,3 +110,12 @@ def by_symbol(workspace: Workspace, symbol: str, day: date) -> Mapping[str, str 
 def by_date(workspace: Workspace, symbol: str, day: date) -> Mapping[str, str | int | date]:
     """Keys of a table across symbols."""
     return {"date": day}
+
+
+def by_trade_date(rows: pl.DataFrame, bars: pl.DataFrame, days: Sequence[date]) -> Iterator[tuple[date, pl.DataFrame]]:
+    """Split rows that are keyed by a bar's ``ts`` into the trade dates ``days`` of those bars."""
+    dated = rows.join(bars.select("ts", "trade_date"), on="ts", how="left", maintain_order="left")
+    for day in days:
+        mine = dated.filter(pl.col("trade_date") == day).drop("trade_date")
+        if mine.height:
+            yield day, mine

@@ -9,6 +9,9 @@ import pytest
 
 from argus_core.calendar import TradingCalendar, load_calendar
 from argus_core.settings import Project, load_project
+from tests.series import btc, make_bars, spy, spy_year
+
+__all__ = ["btc", "calendar", "make_bars", "project", "shared_data", "spy", "spy_year"]
 
 ROOT = Path(__file__).resolve().parent.parent
 

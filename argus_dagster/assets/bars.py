@@ -11,7 +11,7 @@ from argus_core.market.gates import GateReport, gate_bars
 from argus_core.market.lake import LakeError, hash_of
 from argus_core.market.quarantine import write_quarantine
 from argus_core.market.schemas import Bars, empty
-from argus_dagster.materialisation import materialise_series
+from argus_dagster.materialisation import stage_asset
 from argus_dagster.metadata import plot
 from argus_dagster.partitions import Partitions, days_by_symbol
 from argus_dagster.stage import Stage, by_symbol
@@ -19,9 +19,6 @@ from argus_dagster.workspace import Workspace
 
 #: Published sessions before a day that its gates compare with (volume scope, duplicates).
 RECENT_SESSIONS = 20
-
-#: Reading a provider can fail for a while; everything after it is pure and is not retried.
-IO_RETRIES = dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL)
 
 
 def _raw_inputs(workspace: Workspace, symbol: str, day: date) -> str | None:
@@ -140,21 +137,6 @@ def _describe_bars(workspace: Workspace, symbol: str, day: date, frame: pl.DataF
 def build(partitions: Partitions) -> list[Any]:
     """The assets `bars_raw` and `bars` and the audit between them."""
 
-    @dg.asset(
-        name="bars_raw",
-        group_name="market",
-        partitions_def=partitions.date_symbol,
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        deps=["landed_files"],
-        kinds={"parquet"},
-        retry_policy=IO_RETRIES,
-        pool="provider_io",
-        code_version="1",
-        description="One trade date of one symbol as its primary provider gave it. Nothing is repaired.",
-    )
-    def bars_raw(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
-        return materialise_series(context, workspace, BARS_RAW, _describe_raw)
-
     @dg.asset_check(
         name="bars_audit",
         asset="bars_raw",
@@ -166,19 +148,25 @@ def build(partitions: Partitions) -> list[Any]:
     ) -> dg.AssetCheckResult:
         return _audit_result(workspace, context.op_execution_context.partition_keys)
 
-    @dg.asset(
-        name="bars",
-        group_name="market",
-        partitions_def=partitions.date_symbol,
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        deps=["bars_raw"],
-        kinds={"parquet"},
-        code_version="1",
-        description="Gated bars with trade date, session and `available_at`. Refused rows lie in `quarantine`.",
+    bars_raw = stage_asset(
+        BARS_RAW,
+        partitions.date_symbol,
+        group="market",
+        deps=["landed_files"],
+        kind="parquet",
+        reads_provider=True,
+        description="One trade date of one symbol as its primary provider gave it. Nothing is repaired.",
+        describe=_describe_raw,
     )
-    def bars(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
-        return materialise_series(context, workspace, BARS, _describe_bars)
-
+    bars = stage_asset(
+        BARS,
+        partitions.date_symbol,
+        group="market",
+        deps=["bars_raw"],
+        kind="parquet",
+        description="Gated bars with trade date, session and `available_at`. Refused rows lie in `quarantine`.",
+        describe=_describe_bars,
+    )
     return [bars_raw, bars_audit, bars]
 
 

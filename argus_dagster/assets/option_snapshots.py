@@ -4,14 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-import dagster as dg
 import polars as pl
 
 from argus_core.market.gates import gate_option_quotes
 from argus_core.market.lake import content_hash, hash_of
 from argus_core.market.quarantine import write_quarantine
-from argus_dagster.assets.bars import IO_RETRIES
-from argus_dagster.materialisation import materialise_series
+from argus_dagster.materialisation import stage_asset
 from argus_dagster.partitions import Partitions
 from argus_dagster.stage import Stage
 from argus_dagster.workspace import Workspace
@@ -99,21 +97,15 @@ def _describe(workspace: Workspace, symbol: str, day: date, frame: pl.DataFrame)
 
 
 def build(partitions: Partitions) -> list[Any]:
-    @dg.asset(
-        name="option_snapshots",
-        group_name="market",
-        partitions_def=partitions.date_symbol,
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        deps=["landed_files"],
-        kinds={"parquet"},
-        retry_policy=IO_RETRIES,
-        pool="provider_io",
-        code_version="1",
-        description="Option chains as received (gate on `recv_ts`); empty for instruments without `options: true`.",
-    )
-    def option_snapshots(
-        context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]
-    ) -> dg.MaterializeResult:
-        return materialise_series(context, workspace, OPTION_SNAPSHOTS, _describe)
-
-    return [option_snapshots]
+    return [
+        stage_asset(
+            OPTION_SNAPSHOTS,
+            partitions.date_symbol,
+            group="market",
+            deps=["landed_files"],
+            kind="parquet",
+            reads_provider=True,
+            description="Option chains as received (gate on `recv_ts`); empty for instruments without `options: true`.",
+            describe=_describe,
+        )
+    ]

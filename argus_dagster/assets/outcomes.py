@@ -4,15 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-import dagster as dg
 import polars as pl
 
 from argus_core.calendar import to_us
 from argus_core.outcomes import compute_outcomes, sessions_ahead
-from argus_dagster.materialisation import materialise_series
+from argus_dagster.materialisation import stage_asset
 from argus_dagster.metadata import counts, plot
 from argus_dagster.partitions import Partitions
-from argus_dagster.stage import Stage, by_symbol, stamps_hash
+from argus_dagster.stage import Stage, by_symbol, by_trade_date, stamps_hash
 from argus_dagster.workspace import Workspace
 
 
@@ -50,11 +49,7 @@ def _outcomes(workspace: Workspace, symbol: str, days: Sequence[date]) -> Iterat
         anchors=(days[0], days[-1]),
         watermark_us=watermark,
     )
-    dated = frame.join(bars.select("ts", "trade_date"), on="ts", how="left", maintain_order="left")
-    for day in days:
-        rows = dated.filter(pl.col("trade_date") == day).drop("trade_date")
-        if rows.height:
-            yield day, rows
+    yield from by_trade_date(frame, bars, days)
 
 
 OUTCOMES = Stage(
@@ -76,17 +71,13 @@ def _describe(workspace: Workspace, symbol: str, day: date, frame: pl.DataFrame)
 
 
 def build(partitions: Partitions) -> list[Any]:
-    @dg.asset(
-        name="outcomes",
-        group_name="labels",
-        partitions_def=partitions.date_symbol,
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        deps=["bars"],
-        kinds={"polars"},
-        code_version="1",
-        description="Forward outcomes of every bar at every horizon; upgraded from INCOMPLETE when data arrive.",
-    )
-    def outcomes(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
-        return materialise_series(context, workspace, OUTCOMES, _describe)
-
-    return [outcomes]
+    return [
+        stage_asset(
+            OUTCOMES,
+            partitions.date_symbol,
+            group="labels",
+            deps=["bars"],
+            description="Forward outcomes of every bar at every horizon; upgraded from INCOMPLETE when data arrive.",
+            describe=_describe,
+        )
+    ]

@@ -11,11 +11,10 @@ from argus_core.market.gates import gate_references
 from argus_core.market.lake import hash_of
 from argus_core.market.quarantine import write_quarantine
 from argus_core.regimes import compute_regimes, global_risk_flow, history_sessions, market_risk
-from argus_dagster.assets.bars import IO_RETRIES
-from argus_dagster.materialisation import materialise_dates, materialise_series
+from argus_dagster.materialisation import stage_asset
 from argus_dagster.metadata import counts
 from argus_dagster.partitions import Partitions
-from argus_dagster.stage import Stage, by_date, by_symbol, stamps_hash
+from argus_dagster.stage import Stage, by_date, by_symbol, by_trade_date, stamps_hash
 from argus_dagster.workspace import Workspace
 
 #: Earlier sessions that the gate of reference bars compares with.
@@ -49,11 +48,7 @@ def _regimes(workspace: Workspace, symbol: str, days: Sequence[date]) -> Iterato
         workspace.project.platform.regimes,
         anchors=(days[0], days[-1]),
     )
-    dated = frame.join(bars.select("ts", "trade_date"), on="ts", how="left", maintain_order="left")
-    for day in days:
-        rows = dated.filter(pl.col("trade_date") == day).drop("trade_date")
-        if rows.height:
-            yield day, rows
+    yield from by_trade_date(frame, bars, days)
 
 
 REGIMES = Stage(
@@ -186,65 +181,41 @@ def _describe_flow(workspace: Workspace, symbol: str, day: date, frame: pl.DataF
 
 
 def build(partitions: Partitions) -> list[Any]:
-    @dg.asset(
-        name="regimes",
-        group_name="labels",
-        partitions_def=partitions.date_symbol,
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        deps=["bars"],
-        kinds={"polars"},
-        code_version="1",
-        description="Rule regimes of every bar (volatility, trend, liquidity, session), each known at the bar's end.",
-    )
-    def regimes(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
-        return materialise_series(context, workspace, REGIMES, _describe_regimes)
-
-    @dg.asset(
-        name="reference_bars",
-        group_name="market",
-        partitions_def=partitions.date,
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        deps=["landed_files"],
-        kinds={"parquet"},
-        retry_policy=IO_RETRIES,
-        pool="provider_io",
-        code_version="1",
-        description="Daily bars of the risk-flow baskets, across symbols, with the moment each was published.",
-    )
-    def reference_bars(
-        context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]
-    ) -> dg.MaterializeResult:
-        return materialise_dates(context, workspace, REFERENCE_BARS)
-
-    @dg.asset(
-        name="risk_flow",
-        group_name="labels",
-        partitions_def=partitions.date,
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        deps=[_window_dep("reference_bars", REFERENCE_SESSIONS)],
-        kinds={"polars"},
-        code_version="1",
-        description="Global risk flow: Asian, European and yen returns whose bars had ended and were published.",
-    )
-    def risk_flow(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
-        return materialise_dates(context, workspace, RISK_FLOW, _describe_flow)
-
-    @dg.asset(
-        name="market_risk",
-        group_name="labels",
-        partitions_def=partitions.date,
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        deps=[dg.AssetDep("regimes", partition_mapping=dg.MultiToSingleDimensionPartitionMapping("date"))],
-        kinds={"polars"},
-        code_version="1",
-        description="Risk on, off or neutral: the votes of the basket's trend and volatility regimes.",
-    )
-    def market_risk_asset(
-        context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]
-    ) -> dg.MaterializeResult:
-        return materialise_dates(context, workspace, MARKET_RISK)
-
-    return [regimes, reference_bars, risk_flow, market_risk_asset]
+    """The assets `regimes`, `reference_bars`, `risk_flow` and `market_risk`."""
+    return [
+        stage_asset(
+            REGIMES,
+            partitions.date_symbol,
+            group="labels",
+            deps=["bars"],
+            description="Rule regimes of every bar (volatility, trend, liquidity, session), known at the bar's end.",
+            describe=_describe_regimes,
+        ),
+        stage_asset(
+            REFERENCE_BARS,
+            partitions.date,
+            group="market",
+            deps=["landed_files"],
+            kind="parquet",
+            reads_provider=True,
+            description="Daily bars of the risk-flow baskets, across symbols, with the moment each was published.",
+        ),
+        stage_asset(
+            RISK_FLOW,
+            partitions.date,
+            group="labels",
+            deps=[_window_dep("reference_bars", REFERENCE_SESSIONS)],
+            description="Global risk flow: Asian, European and yen returns whose bars had ended and were published.",
+            describe=_describe_flow,
+        ),
+        stage_asset(
+            MARKET_RISK,
+            partitions.date,
+            group="labels",
+            deps=[dg.AssetDep("regimes", partition_mapping=dg.MultiToSingleDimensionPartitionMapping("date"))],
+            description="Risk on, off or neutral: the votes of the basket's trend and volatility regimes.",
+        ),
+    ]
 
 
 def _window_dep(name: str, sessions_back: int) -> dg.AssetDep:

@@ -1,4 +1,4 @@
-"""Bars for outcome tests: simulated from a seed, or real SPY minutes."""
+"""Bars for tests of labels: simulated from a seed, or real SPY minutes. Fixtures are taken up by tests/conftest.py."""
 
 from __future__ import annotations
 
