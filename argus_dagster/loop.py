@@ -8,13 +8,15 @@ what is done.
 from __future__ import annotations
 
 import os
+import platform
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from multiprocessing import get_context
-from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import dagster as dg
@@ -90,6 +92,7 @@ class CycleResult:
 
     @property
     def ok(self) -> bool:
+        """Whether there is something to show; `failures` may still name symbols that did not take part."""
         return bool(self.completed) and "selection" not in self.failures
 
 
@@ -99,12 +102,15 @@ def plan_cycle(workspace: Workspace, *, today: date, day: date | None = None) ->
     Args:
         workspace: the project.
         today: the current UTC date; the newest session before it ends a window that has no `end_date`.
-        day: the cycle's date; default: `end_date` of the config, else the newest session.
+        day: the cycle's date; default: `end_date` of the config, or the newest session with `last_n_days`.
 
     Raises:
         SettingsError: if no session lies in the window.
     """
-    wanted = day or workspace.project.loop.pack.end_date or today - timedelta(days=1)
+    pack = workspace.project.loop.pack
+    # `last_n_days` counts back from today whatever the dates say (semantics §10).
+    fixed_end = pack.end_date if pack.last_n_days is None else None
+    wanted = day or fixed_end or today - timedelta(days=1)
     sessions = workspace.calendar.last_sessions(wanted, 1)
     window = workspace.window(sessions[-1]) if sessions else []
     if not window:
@@ -144,14 +150,8 @@ def run_cycle(
     with dg.DagsterInstance.get() as instance:
         close_orphans(instance)
         tasks = [(workspace, symbol, plan.sessions, cycle_days) for symbol in plan.symbols]
-        progress(f"market: {len(plan.sessions)} sessions of {', '.join(plan.symbols)}")
-        _collect(result, _spread(_market_task, tasks, workers, progress))
-        progress("market_wide: reference bars, risk flow, market risk")
-        before = workspace.calendar.last_sessions(plan.sessions[0], REFERENCE_SESSIONS + 1)
-        wide_days = [d for d in before if d >= workspace.project.platform.calendar.start_date and d < plan.sessions[0]]
-        failure = run_wide(workspace, instance, [*wide_days, *plan.sessions])
-        if failure:
-            result.failures["market_wide"] = failure
+        if workspace.project.loop.outcomes.ensure_before_pack:
+            _prepare(workspace, instance, plan, tasks, workers, progress, result)
         progress(f"research: {len(workspace.project.loop.strategies)} strategies on {len(cycle_days)} date(s)")
         usable = [task for task in tasks if f"market {task[1]}" not in result.failures]
         _collect(result, _spread(_research_task, usable, workers, progress))
@@ -160,6 +160,26 @@ def run_cycle(
         if failure:
             result.failures["selection"] = failure
     return result
+
+
+def _prepare(
+    workspace: Workspace,
+    instance: dg.DagsterInstance,
+    plan: CyclePlan,
+    tasks: Sequence[Task],
+    workers: int,
+    progress: Progress,
+    result: CycleResult,
+) -> None:
+    """Bring bars, labels and market state up to date (`outcomes.ensure_before_pack`)."""
+    progress(f"market: {len(plan.sessions)} sessions of {', '.join(plan.symbols)}")
+    _collect(result, _spread(_market_task, tasks, workers, progress))
+    progress("market_wide: reference bars, risk flow, market risk")
+    before = workspace.calendar.last_sessions(plan.sessions[0], REFERENCE_SESSIONS + 1)
+    wide_days = [d for d in before if d >= workspace.project.platform.calendar.start_date and d < plan.sessions[0]]
+    failure = run_wide(workspace, instance, [*wide_days, *plan.sessions])
+    if failure:
+        result.failures["market_wide"] = failure
 
 
 def run_market(workspace: Workspace, instance: dg.DagsterInstance, symbol: str, days: Sequence[date]) -> str | None:
@@ -173,7 +193,7 @@ def run_market(workspace: Workspace, instance: dg.DagsterInstance, symbol: str, 
             failure = _run(workspace, instance, members, date_symbol_key(first, symbol), date_symbol_key(last, symbol))
             if failure:
                 return failure
-    return None
+    return _unsettled(symbol, [d for stage in MARKET_STAGES for d in stage.due(workspace, symbol, days)])
 
 
 def run_wide(workspace: Workspace, instance: dg.DagsterInstance, days: Sequence[date]) -> str | None:
@@ -185,7 +205,14 @@ def run_wide(workspace: Workspace, instance: dg.DagsterInstance, days: Sequence[
         failure = run_dates(workspace, instance, JOBS["market_wide"], due)
         if failure:
             return failure
-    return None
+    return _unsettled("market_wide", [d for stage in WIDE_STAGES for d in stage.due(workspace, "", days)])
+
+
+def _unsettled(name: str, due: Sequence[date]) -> str | None:
+    """What to say of partitions that are still due after every pass; None where there are none."""
+    if not due:
+        return None
+    return f"{name}: {len(set(due))} session(s) still due after {MAX_PASSES} passes, first {min(due)}; run again"
 
 
 def run_dates(
@@ -214,11 +241,21 @@ def close_orphans(instance: dg.DagsterInstance) -> int:
     open_states = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.NOT_STARTED]
     closed = 0
     for run in instance.get_runs(dg.RunsFilter(statuses=open_states)):
-        owner = run.tags.get(PROCESS_TAG)
-        if owner and not Path(f"/proc/{owner}").exists():
+        host, _, owner = run.tags.get(PROCESS_TAG, "").rpartition("/")
+        if owner and host == platform.node() and not _alive(int(owner)):
             instance.report_run_failed(run, f"its process {owner} is gone")
             closed += 1
     return closed
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def require_recent(workspace: Workspace, now: datetime) -> str | None:
@@ -245,7 +282,7 @@ def _run(
 ) -> str | None:
     """One in-process run over a partition range; return the error in words, or None."""
     single = first == last
-    tags = {PROCESS_TAG: str(os.getpid()), "argus/config": workspace.project.source.name}
+    tags = {PROCESS_TAG: f"{platform.node()}/{os.getpid()}", "argus/config": workspace.project.source.name}
     outcome = dg.materialize(
         _assets(workspace),
         selection=dg.AssetSelection.assets(*members),
@@ -296,8 +333,22 @@ def _spread(
             yield work(task)
         return
     # Spawned, because a forked JAX or Polars deadlocks.
-    with ProcessPoolExecutor(max_workers=workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(work, tasks)
+    context = get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=_end_with_parent, initargs=(os.getpid(),)) as pool:
+        for done in pool.map(work, tasks):
+            progress(f"  {done[0]}")
+            yield done
+
+
+def _end_with_parent(parent: int) -> None:
+    """End this worker when the loop is gone: a killed loop must not leave workers behind."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 def _collect(result: CycleResult, outcomes: Iterator[tuple[str, str | None]]) -> None:

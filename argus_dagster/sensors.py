@@ -8,10 +8,11 @@ from typing import Any
 import dagster as dg
 
 from argus_core.market.lake import hash_of
-from argus_dagster.assets.bars import BARS_RAW
+from argus_dagster.assets.bars import BARS, BARS_RAW
 from argus_dagster.assets.experiments import experiment_keys, experiments_hash
 from argus_dagster.assets.option_snapshots import OPTION_SNAPSHOTS
-from argus_dagster.assets.regimes import MARKET_RISK, REFERENCE_BARS, RISK_FLOW
+from argus_dagster.assets.outcomes import OUTCOMES
+from argus_dagster.assets.regimes import MARKET_RISK, REFERENCE_BARS, REGIMES, RISK_FLOW
 from argus_dagster.assets.selection import cycle_inputs
 from argus_dagster.notifications import notify
 from argus_dagster.partitions import date_symbol_key
@@ -52,7 +53,28 @@ def fresh_requests(
         for key, mark in now.items()
         if known.get(key) != mark
     ]
+    asked = {request.partition_key for request in requests}
+    requests += [
+        dg.RunRequest(partition_key=key, run_key=f"market:{key}:{mark}", tags={"argus/why": "labels are due"})
+        for key, mark in due_labels(workspace, days).items()
+        if key not in asked
+    ]
     return requests, now
+
+
+def due_labels(workspace: Workspace, days: Sequence[date]) -> dict[str, str]:
+    """Date x symbol keys whose bars or labels rest on inputs that have changed since, with a hash of the new inputs.
+
+    Outcomes of a session become final when the next sessions arrive; a corrected session changes its neighbours.
+    """
+    found = {}
+    for day in days:
+        for symbol in workspace.symbols:
+            due = [stage for stage in (BARS, OUTCOMES, REGIMES) if stage.due(workspace, symbol, [day])]
+            if due:
+                marks = [stage.inputs_hash(workspace, symbol, day) or "-" for stage in due]
+                found[date_symbol_key(day, symbol)] = hash_of(marks)
+    return found
 
 
 def due_phases(workspace: Workspace, day: date) -> Iterator[tuple[str, list[str], str]]:
@@ -61,6 +83,9 @@ def due_phases(workspace: Workspace, day: date) -> Iterator[tuple[str, list[str]
     A phase is due when the one before it is complete and its own result rests on other inputs, so a sensor may ask at
     any time and a rerun that changes nothing asks for nothing.
     """
+    pack = workspace.project.loop.pack
+    if pack.last_n_days is None and pack.end_date is not None and day > pack.end_date:
+        return
     ready = [s for s in workspace.symbols if workspace.stamp("regimes", s, day) and workspace.stamp("outcomes", s, day)]
     if not ready:
         return
@@ -82,19 +107,9 @@ def due_phases(workspace: Workspace, day: date) -> Iterator[tuple[str, list[str]
 
 
 def _experiments_current(workspace: Workspace, symbol: str, day: date) -> bool:
-    """Whether experiments exist that rest on labels of the day as they are (the pack hash is checked when they run)."""
+    """Whether the stored experiments rest on labels, settings and code as they are now."""
     stamp = workspace.results.stamp("experiments", **experiment_keys(symbol, day))
-    if stamp is None:
-        return False
-    from argus_core.packs import PackError, open_pack
-
-    folder = workspace.project.resolve(workspace.project.loop.pack.packs_output_dir)
-    window = workspace.window(day)
-    try:
-        pack = open_pack(folder / f"{symbol}_{window[0]}_{window[-1]}")
-    except PackError:
-        return False
-    return stamp.inputs_hash == experiments_hash(workspace, pack.pack_hash)
+    return stamp is not None and stamp.inputs_hash == experiments_hash(workspace, symbol, day)
 
 
 def build_sensors(workspace: Workspace, jobs: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from argus_core.calendar import TradingCalendar, load_calendar
 from argus_core.market.lake import Lake, Stamp, write_atomically
 from argus_core.market.sources import BarSource, source_for
-from argus_core.settings import Instrument, Project, load_project
+from argus_core.settings import Instrument, Project, canonical_hash, load_project
 
 CONFIG_VARIABLE = "ARGUS_CONFIG"
 DEFAULT_CONFIG = "config/research_loop.yaml"
@@ -59,6 +60,11 @@ class Workspace:
     def _sources(self) -> dict[str, BarSource]:
         return {}
 
+    @cached_property
+    def evaluations(self) -> dict[str, Any]:
+        """The newest evaluation by the hash of its inputs: the report tells what was judged, without judging again."""
+        return {}
+
     def source(self, provider: str) -> BarSource:
         """The source behind ``provider`` (`sim` or `files`), opened once."""
         if provider not in self._sources:
@@ -84,6 +90,14 @@ class Workspace:
             "symbol": symbol,
             "date": day,
         }
+
+    def series_hash(self, symbol: str) -> str:
+        """Hash of what the bars and labels of a symbol rest on beside data: calendar, and the instrument's own terms.
+
+        Spread, lot and multiplier are left out: they matter to fills, not to labels.
+        """
+        terms = self.instrument(symbol).model_dump(mode="json", exclude={"spread_bps", "lot", "multiplier"})
+        return canonical_hash({"calendar": self.calendar.name, "instrument": terms})
 
     def stamp(self, table: str, symbol: str, day: date) -> Stamp | None:
         return self.lake.stamp(table, **self.series_keys(symbol, day))

@@ -8,6 +8,7 @@ from argus_core.evaluation.verdict import (
     RANKING_SCHEMA,
     Evaluation,
     evaluate,
+    rankings_document,
     write_document,
     write_json,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "Evaluation",
     "KillReason",
     "evaluate",
+    "rankings_document",
     "read_thresholds",
     "resolve_thresholds",
     "write_document",

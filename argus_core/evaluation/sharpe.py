@@ -125,9 +125,10 @@ def deflated_sharpe_of_maximum(
 ) -> float | None:
     """Probability that the best of ``n_trials`` skill-less trials has a smaller Sharpe (DSR, null-variance form).
 
-    Φ((SR − SR₀) / (se(SR₀) s)), SR₀ = sqrt(V) E[max], s the standard deviation of the maximum of ``n_trials`` standard
-    normals, se under the null at SR₀. The classic form divides by the error of a single Sharpe and so passes 0.05 % of
-    independent null sweeps at 0.95; this one passes 5 %. With one trial nothing was selected and it is PSR(0).
+    Φ((SR − SR₀) / (se(SR₀) s)), SR₀ = sqrt(V) E[max], s the standard deviation of the best of ``n_trials`` estimates in
+    units of one (`_maximum_spread`), se under the null at SR₀. The classic form divides by the error of a single Sharpe
+    and so passes 0.05 % of independent null sweeps at 0.95; this one passes 5 %. With one trial nothing was selected
+    and it is PSR(0).
     Source: López de Prado, Lipton & Zoonekynd, SSRN 5520741.
     """
     if n_trials < 2 or n < 2:
@@ -136,8 +137,19 @@ def deflated_sharpe_of_maximum(
     variance_at = sharpe_variance(threshold, skew=skew, kurtosis=kurtosis)
     if not math.isfinite(variance_at) or variance_at <= 0:
         return None
-    spread = math.sqrt(variance_at / n) * expected_maximum_exact(n_trials)[1]
+    spread = math.sqrt(variance_at / n) * _maximum_spread(n_trials, variance * n)
     return _NORMAL.cdf((sharpe - threshold) / spread)
+
+
+def _maximum_spread(n_trials: int, own_share: float) -> float:
+    """Standard deviation of the best estimate of ``n_trials`` equicorrelated trials, in units of a single one's.
+
+    ``own_share`` = n V is the part of an estimate's variance that the trials do not share. Only that part is narrowed
+    by taking the maximum; what they share moves the best as much as any other. With independent trials it is the
+    standard deviation s of the maximum of normals, with clones it is 1: sqrt((1 - v) + v s²), v = min(n V, 1).
+    """
+    own = min(max(own_share, 0.0), 1.0)
+    return math.sqrt((1.0 - own) + own * expected_maximum_exact(n_trials)[1] ** 2)
 
 
 def track_record_of_maximum(
@@ -162,7 +174,7 @@ def track_record_of_maximum(
     unit = sharpe_variance(threshold, skew=skew, kurtosis=kurtosis)
     if not math.isfinite(unit) or unit <= 0:
         return math.inf
-    spread = expected_maximum_exact(n_trials)[1] if n_trials > 1 else 1.0
+    spread = _maximum_spread(n_trials, variance * n) if n_trials > 1 else 1.0
     return ((threshold * math.sqrt(n) + _NORMAL.inv_cdf(level) * spread * math.sqrt(unit)) / sharpe) ** 2
 
 

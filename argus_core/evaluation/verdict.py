@@ -210,18 +210,30 @@ def write_json(
         generated_at: ISO time of writing, given by the caller: nothing here reads a clock.
     """
     head = {"generated_at": generated_at, "date": str(date)}
-    rankings = [_readable(row) for row in evaluation.rankings.iter_rows(named=True)]
     killed = [_readable(row) for row in evaluation.killed.iter_rows(named=True)]
     candidates = [_readable(row) for row in evaluation.candidates.iter_rows(named=True)]
     documents = {
-        rankings_dir / f"strategy_rankings_{date}.json": head
-        | {"experiment_count": len(rankings), "joint_test": evaluation.joint_test, "rankings": rankings},
+        rankings_dir / f"strategy_rankings_{date}.json": rankings_document(
+            evaluation, date=date, generated_at=generated_at
+        ),
         killed_path: head | {"killed": killed},
         candidates_path: head | {"candidates": candidates},
     }
     for path, document in documents.items():
         write_document(path, document)
     return list(documents)
+
+
+def rankings_document(evaluation: Evaluation, *, date: Any, generated_at: str) -> dict[str, Any]:
+    """Content of ``strategy_rankings_<date>.json``: every run in order, and the joint test."""
+    rankings = [_readable(row) for row in evaluation.rankings.iter_rows(named=True)]
+    return {
+        "generated_at": generated_at,
+        "date": str(date),
+        "experiment_count": len(rankings),
+        "joint_test": evaluation.joint_test,
+        "rankings": rankings,
+    }
 
 
 def write_document(path: Path, document: Mapping[str, Any]) -> None:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+import argus_core
 from argus_core.experiments.sweep import load_sweep
 from argus_core.market.lake import ENGINE_VERSION
 from argus_core.settings import Project, canonical_hash
 from argus_core.strategies.interface import Params, Strategy
 from argus_core.strategies.registry import load_strategy, strategy_code_hash
+
+#: Packages that come after experiments: a change there changes no run.
+LATER_PACKAGES = ("allocation", "evaluation", "reports")
 
 
 @dataclass(frozen=True)
@@ -108,8 +115,19 @@ def _run_settings(project: Project) -> dict[str, Any]:
     return {
         "execution": project.platform.execution.model_dump(mode="json"),
         "experiment": experiment,
-        "engine": ENGINE_VERSION,
+        "engine": engine_hash(),
     }
+
+
+@lru_cache(maxsize=1)
+def engine_hash() -> str:
+    """Engine version: its name and 16 hex digits over the sources a run rests on, so changed code means new runs."""
+    root = Path(argus_core.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(p for p in root.rglob("*.py") if p.relative_to(root).parts[0] not in LATER_PACKAGES):
+        digest.update(path.relative_to(root).as_posix().encode())
+        digest.update(path.read_bytes())
+    return f"{ENGINE_VERSION}-{digest.hexdigest()[:16]}"
 
 
 def _validated(strategy: type[Strategy], params: Mapping[str, Any]) -> tuple[Params | None, str]:

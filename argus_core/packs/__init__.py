@@ -3,7 +3,7 @@
 from argus_core.packs.frame import assemble_frame, decision_frame
 from argus_core.packs.join import as_of_join
 from argus_core.packs.pack import Pack, PackError, PackManifest, TableEntry, export_json, open_pack
-from argus_core.packs.sealing import seal_pack
+from argus_core.packs.sealing import pack_config_hash, seal_pack
 
 __all__ = [
     "Pack",
@@ -15,5 +15,6 @@ __all__ = [
     "decision_frame",
     "export_json",
     "open_pack",
+    "pack_config_hash",
     "seal_pack",
 ]

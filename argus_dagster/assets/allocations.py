@@ -8,7 +8,7 @@ import dagster as dg
 import polars as pl
 
 from argus_core.market.lake import hash_of
-from argus_dagster.assets.selection import decided_at, judge, kill_counts, read_cycle
+from argus_dagster.assets.selection import decided_at, is_newest, judge, kill_counts, read_cycle
 from argus_dagster.metadata import counts, preview
 from argus_dagster.partitions import Partitions
 from argus_dagster.workspace import Workspace
@@ -34,8 +34,8 @@ def size(workspace: Workspace, day: date, candidates: pl.DataFrame) -> "Allocati
     )
 
 
-def store(workspace: Workspace, day: date, allocation: "Allocation", *, newest: bool) -> str:
-    """Write the tables of a date and, for the newest date of a run, the JSON file of the config."""
+def store(workspace: Workspace, day: date, allocation: "Allocation") -> str:
+    """Write the tables of a date and, where it is the newest, the JSON file of the config."""
     settings = workspace.project.loop.evaluation
     candidates = workspace.results.stamp("candidates", date=day)
     for table, frame in (("allocation_clamps", allocation.clamps), ("allocations", allocation.rows)):
@@ -47,7 +47,7 @@ def store(workspace: Workspace, day: date, allocation: "Allocation", *, newest: 
             producer="allocations",
             inputs_hash=hash_of([candidates.data_hash if candidates else "-", settings.config_hash]),
         )
-    if newest and settings.allocations_output_path:
+    if settings.allocations_output_path and is_newest(workspace, "allocations", day):
         workspace.write_json(settings.allocations_output_path, allocation.document)
     return written.data_hash
 
@@ -98,12 +98,12 @@ def build(partitions: Partitions) -> list[Any]:
         hashes = []
         for day in days:
             allocation = size(workspace, day, workspace.results.read("candidates", date=day))
-            hashes.append(store(workspace, day, allocation, newest=day == days[-1]))
+            hashes.append(store(workspace, day, allocation))
             metadata: dict[str, Any] = {
                 "dagster/row_count": allocation.rows.height,
                 "gross_weight": float(allocation.rows["weight"].abs().sum()) if allocation.rows.height else 0.0,
                 "clamps": allocation.clamps.height,
-                "report": dg.MetadataValue.url(report_path(workspace, day).as_uri()),
+                "report": dg.MetadataValue.path(str(report_path(workspace, day))),
             }
             if allocation.rows.height:
                 metadata["allocations"] = preview(allocation.rows, rows=20)
@@ -118,16 +118,20 @@ def build(partitions: Partitions) -> list[Any]:
     def caps(context: dg.AssetCheckExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.AssetCheckResult:
         limits = workspace.project.loop.evaluation.allocation
         largest = gross = 0.0
+        missing = 0
         for key in context.op_execution_context.partition_keys:
             weights = workspace.results.read("allocations", date=key)["weight"]
-            if weights.len():
-                largest = max(largest, float(weights.abs().to_numpy().max()))
-                gross = max(gross, float(weights.abs().sum()))
+            usable = weights.fill_nan(None).drop_nulls()
+            missing += weights.len() - usable.len()
+            if usable.len():
+                largest = max(largest, float(usable.abs().to_numpy().max()))
+                gross = max(gross, float(usable.abs().sum()))
         return dg.AssetCheckResult(
-            passed=largest <= limits.per_play_cap + 1e-9 and gross <= limits.gross_cap + 1e-9,
+            passed=not missing and largest <= limits.per_play_cap + 1e-9 and gross <= limits.gross_cap + 1e-9,
             metadata={
                 "largest_weight": largest,
                 "per_play_cap": limits.per_play_cap,
+                "missing_weights": missing,
                 "gross_weight": gross,
                 "gross_cap": limits.gross_cap,
             },
@@ -153,8 +157,7 @@ def build(partitions: Partitions) -> list[Any]:
         killed = workspace.results.read("killed", date=day)
         return dg.MaterializeResult(
             metadata={
-                "report": dg.MetadataValue.url(path.as_uri()),
-                "path": dg.MetadataValue.path(str(path)),
+                "report": dg.MetadataValue.path(str(path)),
                 "kill_reasons": counts(kill_counts(killed)),
             }
         )

@@ -14,7 +14,7 @@ from argus_core.market.schemas import Bars, empty
 from argus_dagster.materialisation import stage_asset
 from argus_dagster.metadata import plot
 from argus_dagster.partitions import Partitions, days_by_symbol
-from argus_dagster.stage import Stage, by_symbol
+from argus_dagster.stage import Stage, by_symbol, stamps_hash
 from argus_dagster.workspace import Workspace
 
 #: Published sessions before a day that its gates compare with (volume scope, duplicates).
@@ -23,7 +23,8 @@ RECENT_SESSIONS = 20
 
 def _raw_inputs(workspace: Workspace, symbol: str, day: date) -> str | None:
     source = workspace.source(workspace.project.bars_provider(symbol))
-    return source.fingerprint(workspace.instrument(symbol), day) or None
+    fingerprint = source.fingerprint(workspace.instrument(symbol), day)
+    return hash_of([fingerprint, workspace.series_hash(symbol)]) if fingerprint else None
 
 
 def _raw_bars(workspace: Workspace, symbol: str, days: Sequence[date]) -> Iterator[tuple[date, pl.DataFrame]]:
@@ -74,11 +75,18 @@ def _bars_inputs(workspace: Workspace, symbol: str, day: date) -> str | None:
     raw = workspace.stamp("bars_raw", symbol, day)
     if raw is None:
         return None
-    inputs = hash_of([raw.data_hash, _gates_hash(workspace)])
+    inputs = _gated_inputs(workspace, symbol, day, raw.data_hash)
     judged = workspace.stamp("gate_reports", symbol, day)
     if judged is not None and judged.inputs_hash == inputs and refusals(workspace, symbol, day):
         return None
     return inputs
+
+
+def _gated_inputs(workspace: Workspace, symbol: str, day: date, raw_hash: str) -> str:
+    """Hash over a session's raw bars, those of the sessions it is compared with, and the settings that judge it."""
+    before = workspace.calendar.last_sessions(day, RECENT_SESSIONS + 1)[:-1]
+    keys = [by_symbol(workspace, symbol, d) for d in before]
+    return stamps_hash(workspace, "bars_raw", keys, raw_hash, _gates_hash(workspace), workspace.series_hash(symbol))
 
 
 def _gates_hash(workspace: Workspace) -> str:
@@ -104,7 +112,7 @@ def _publish(workspace: Workspace, symbol: str, days: Sequence[date]) -> Iterato
             keys=workspace.series_keys(symbol, day),
             config_hash=_gates_hash(workspace),
             producer="bars",
-            inputs_hash=hash_of([raw.data_hash if raw else "-", _gates_hash(workspace)]),
+            inputs_hash=_gated_inputs(workspace, symbol, day, raw.data_hash if raw else "-"),
         )
         write_quarantine(
             workspace.lake,

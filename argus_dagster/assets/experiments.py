@@ -9,12 +9,20 @@ import dagster as dg
 import polars as pl
 
 from argus_core.market.lake import hash_of
+from argus_dagster.assets.option_snapshots import snapshot_keys
 from argus_dagster.assets.replay_pack import seal
 from argus_dagster.metadata import counts, plot, preview
 from argus_dagster.partitions import Partitions, days_by_symbol, split_key
+from argus_dagster.stage import by_date, by_symbol, stamps_hash
 from argus_dagster.workspace import Workspace
 
 TABLES = ("experiments", "experiment_trades", "experiment_returns", "trial_ledger")
+
+#: What a pack is sealed from: tables by symbol, and tables across symbols.
+SERIES, ACROSS = ("bars", "outcomes", "regimes"), ("risk_flow", "market_risk")
+
+#: Sessions before the window from which a pack takes the standing market state.
+STANDING_SESSIONS = 6
 
 SHOWN = ("strategy", "sharpe", "total_return", "max_drawdown", "n_trades", "fill_rate", "status", "params")
 
@@ -25,18 +33,46 @@ class PartitionRuns:
 
     runs: pl.DataFrame
     reused: bool
-    pack_hash: str
+
+    @property
+    def pack_hash(self) -> str:
+        return self.runs["pack_hash"][0] if self.runs.height else ""
 
 
 def experiment_keys(symbol: str, day: date) -> dict[str, str | date]:
     return {"symbol": symbol, "date": day}
 
 
-def experiments_hash(workspace: Workspace, pack_hash: str) -> str:
-    """Hash of everything that the experiments on a pack depend on: pack, settings, strategy code, engine."""
-    from argus_core.experiments import experiment_inputs_hash
+def experiments_hash(workspace: Workspace, symbol: str, day: date) -> str:
+    """Hash of everything that a partition's experiments rest on: what its pack is sealed from, settings, code.
 
-    return hash_of([pack_hash, experiment_inputs_hash(workspace.project)])
+    It reads the footers of the lake, not the pack, so it sees corrected labels before a pack is sealed from them.
+    """
+    from argus_core.experiments import experiment_inputs_hash
+    from argus_core.packs import pack_config_hash
+
+    project = workspace.project
+    window = workspace.window(day)
+    back = max(project.loop.pack.warmup_days, STANDING_SESSIONS)
+    days = [*workspace.calendar.last_sessions(window[0], back + 1)[:-1], *window]
+    series = [stamps_hash(workspace, table, [by_symbol(workspace, symbol, d) for d in days]) for table in SERIES]
+    chains = stamps_hash(workspace, "option_snapshots", [snapshot_keys(workspace, symbol, d) for d in days])
+    market = [stamps_hash(workspace, table, [by_date(workspace, "", d) for d in days]) for table in ACROSS]
+    return hash_of(
+        [*series, chains, *market, pack_config_hash(project, symbol), experiment_inputs_hash(project), str(window)]
+    )
+
+
+def with_earlier_trials(workspace: Workspace, keys: dict[str, str | date], ledger: pl.DataFrame) -> pl.DataFrame:
+    """The ledger of this run and every configuration tried before on the partition, each once, its newest row.
+
+    Deflation counts what was ever tried: a sweep that is cut down after a look at its results keeps its trials.
+    """
+    if not workspace.results.exists("trial_ledger", **keys):
+        return ledger
+    known = workspace.results.read("trial_ledger", **keys)
+    earlier = known.join(ledger, on=["strategy", "symbol", "params"], how="anti", nulls_equal=True)
+    return pl.concat([ledger, earlier.select(ledger.columns)]).sort("strategy", "params", "run_id")
 
 
 def run_partition(workspace: Workspace, symbol: str, day: date) -> PartitionRuns:
@@ -45,14 +81,15 @@ def run_partition(workspace: Workspace, symbol: str, day: date) -> PartitionRuns
     from argus_core.experiments import run_experiments, write_manifests
 
     project = workspace.project
-    pack = seal(workspace, symbol, day)
     keys = experiment_keys(symbol, day)
-    inputs = experiments_hash(workspace, pack.pack_hash)
+    inputs = experiments_hash(workspace, symbol, day)
     stamps = [workspace.results.stamp(table, **keys) for table in TABLES]
     if all(stamp is not None and stamp.inputs_hash == inputs for stamp in stamps):
-        return PartitionRuns(workspace.results.read("experiments", **keys), True, pack.pack_hash)
+        return PartitionRuns(workspace.results.read("experiments", **keys), True)
+    pack = seal(workspace, symbol, day)
     found = run_experiments(pack, project, calendar=workspace.calendar)
-    frames = (found.runs, found.trades, found.returns, found.ledger)
+    ledger = with_earlier_trials(workspace, keys, found.ledger)
+    frames = (found.runs, found.trades, found.returns, ledger)
     write_manifests(project.resolve(project.loop.experiment.output_dir), symbol, day, found.manifests)
     # `experiments` is written last: its footer says that the other three are there.
     for table, frame in reversed(list(zip(TABLES, frames, strict=True))):
@@ -64,7 +101,7 @@ def run_partition(workspace: Workspace, symbol: str, day: date) -> PartitionRuns
             producer="experiments",
             inputs_hash=inputs,
         )
-    return PartitionRuns(found.runs, False, pack.pack_hash)
+    return PartitionRuns(found.runs, False)
 
 
 def _metadata(workspace: Workspace, symbol: str, day: date, partition: PartitionRuns) -> dict[str, Any]:
@@ -170,7 +207,8 @@ def accounting_error(workspace: Workspace, keys: Sequence[str]) -> tuple[float, 
         trades = workspace.results.read("experiment_trades", **one)
         pnl = trades.group_by("run_id").agg(pl.col("pnl").sum())
         joined = runs.join(pnl, on="run_id", how="left").with_columns(pl.col("pnl").fill_null(0.0))
-        errors = (joined["final_equity"] - joined["starting_cash"] - joined["pnl"]).abs().to_numpy()
-        worst = max(worst, float(errors.max(initial=0.0)))
+        errors = (joined["final_equity"] - joined["starting_cash"] - joined["pnl"]).abs()
+        # A number that is missing is not conserved.
+        worst = max(worst, float(errors.fill_nan(None).fill_null(float("inf")).to_numpy().max(initial=0.0)))
         judged += joined.height
     return worst, judged

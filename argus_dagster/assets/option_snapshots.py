@@ -29,11 +29,15 @@ def _inputs(workspace: Workspace, symbol: str, day: date) -> str | None:
     fingerprint = source.option_fingerprint(symbol, day)
     if not fingerprint:
         return None
-    inputs = hash_of([fingerprint, workspace.project.platform.gates.config_hash])
+    inputs = _gated_inputs(workspace, symbol, fingerprint)
     judged = workspace.lake.stamp(REPORTS, **snapshot_keys(workspace, symbol, day))
     if judged is not None and judged.inputs_hash == inputs and not _passed(workspace, symbol, day):
         return None
     return inputs
+
+
+def _gated_inputs(workspace: Workspace, symbol: str, fingerprint: str) -> str:
+    return hash_of([fingerprint, workspace.project.platform.gates.config_hash, workspace.series_hash(symbol)])
 
 
 def _passed(workspace: Workspace, symbol: str, day: date) -> bool:
@@ -63,7 +67,7 @@ def _gated(workspace: Workspace, symbol: str, days: Sequence[date]) -> Iterator[
             keys=snapshot_keys(workspace, symbol, day),
             config_hash=workspace.project.platform.gates.config_hash,
             producer="option_snapshots",
-            inputs_hash=hash_of([fingerprint, workspace.project.platform.gates.config_hash]),
+            inputs_hash=_gated_inputs(workspace, symbol, fingerprint),
         )
         write_quarantine(
             workspace.lake,

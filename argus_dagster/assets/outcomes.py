@@ -29,7 +29,9 @@ def _inputs(workspace: Workspace, symbol: str, day: date) -> str | None:
     # Later sessions matter only through the watermark: whether the windows of this day are over.
     over = "over" if newest >= reach[-1] else str(newest)
     keys = [by_symbol(workspace, symbol, d) for d in reach]
-    return stamps_hash(workspace, "bars", keys, workspace.project.platform.outcomes.config_hash, over)
+    return stamps_hash(
+        workspace, "bars", keys, workspace.project.platform.outcomes.config_hash, over, workspace.series_hash(symbol)
+    )
 
 
 def _outcomes(workspace: Workspace, symbol: str, days: Sequence[date]) -> Iterator[tuple[date, pl.DataFrame]]:

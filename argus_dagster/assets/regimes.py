@@ -33,7 +33,8 @@ def _regime_inputs(workspace: Workspace, symbol: str, day: date) -> str | None:
     if workspace.stamp("bars", symbol, day) is None:
         return None
     keys = [by_symbol(workspace, symbol, d) for d in _history(workspace, symbol, day)]
-    return stamps_hash(workspace, "bars", keys, workspace.project.platform.regimes.config_hash)
+    settings = workspace.project.platform.regimes.config_hash
+    return stamps_hash(workspace, "bars", keys, settings, workspace.series_hash(symbol))
 
 
 def _regimes(workspace: Workspace, symbol: str, days: Sequence[date]) -> Iterator[tuple[date, pl.DataFrame]]:
@@ -68,7 +69,23 @@ def _reference_inputs(workspace: Workspace, symbol: str, day: date) -> str | Non
     platform = workspace.project.platform
     source = workspace.source(platform.providers.bars_primary)
     fingerprint = source.reference_fingerprint(platform.risk_flow.symbols, day)
-    return hash_of([fingerprint, platform.gates.config_hash, platform.risk_flow.config_hash]) if fingerprint else None
+    if not fingerprint:
+        return None
+    before = workspace.calendar.last_sessions(day, GATE_SESSIONS + 1)[:-1]
+    return hash_of(
+        [
+            fingerprint,
+            *(source.reference_fingerprint(platform.risk_flow.symbols, d) for d in before),
+            platform.gates.config_hash,
+            platform.risk_flow.config_hash,
+            str(sorted(platform.providers.delay_seconds.items())),
+            *(
+                workspace.series_hash(s)
+                for s in platform.risk_flow.symbols
+                if s in workspace.project.universe.instruments
+            ),
+        ]
+    )
 
 
 def _references(workspace: Workspace, symbol: str, days: Sequence[date]) -> Iterator[tuple[date, pl.DataFrame]]:
@@ -149,7 +166,9 @@ def _risk_inputs(workspace: Workspace, symbol: str, day: date) -> str | None:
     found = [workspace.stamp("regimes", member, day) for member in _basket(workspace)]
     if not any(found):
         return None
-    return hash_of([*(s.data_hash if s else "-" for s in found), workspace.project.platform.regimes.config_hash])
+    votes = str(sorted(_basket(workspace).items()))
+    settings = workspace.project.platform.regimes.config_hash
+    return hash_of([*(s.data_hash if s else "-" for s in found), votes, settings])
 
 
 def _market_risk(workspace: Workspace, symbol: str, days: Sequence[date]) -> Iterator[tuple[date, pl.DataFrame]]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import polars as pl
 
-from argus_core.market.lake import hash_of
-from argus_dagster.assets.experiments import TABLES, experiment_keys
+from argus_core.market.lake import LakeError, hash_of
+from argus_dagster.assets.experiments import TABLES, experiment_keys, experiments_hash
 from argus_dagster.metadata import counts, preview
 from argus_dagster.partitions import Partitions
 from argus_dagster.workspace import Workspace
@@ -23,7 +23,25 @@ SHOWN = ("rank", "strategy", "symbol", "score", "sharpe", "dsr", "verdict", "par
 
 def read_cycle(workspace: Workspace, table: str, day: date) -> pl.DataFrame:
     """One experiments table of a date over all symbols of the config, in config order."""
-    return workspace.judged.read_many(table, [experiment_keys(symbol, day) for symbol in workspace.symbols])
+    return workspace.judged.read_many(
+        table, [experiment_keys(symbol, day) for symbol in current_symbols(workspace, day)]
+    )
+
+
+def current_symbols(workspace: Workspace, day: date) -> list[str]:
+    """Symbols whose stored experiments of a date rest on data, settings and code as they are now.
+
+    What an earlier config left behind must not be judged as if it were this one's. Experiments of another loop
+    (`evaluation.input_dir`) are taken as they are.
+    """
+    if workspace.project.loop.evaluation.input_dir:
+        return list(workspace.symbols)
+    found = []
+    for symbol in workspace.symbols:
+        stamp = workspace.judged.stamp("experiments", **experiment_keys(symbol, day))
+        if stamp is not None and stamp.inputs_hash == experiments_hash(workspace, symbol, day):
+            found.append(symbol)
+    return found
 
 
 def cycle_inputs(workspace: Workspace, day: date) -> str:
@@ -34,7 +52,11 @@ def cycle_inputs(workspace: Workspace, day: date) -> str:
         for table in TABLES
     ]
     project = workspace.project
-    return hash_of([*(s.data_hash if s else "-" for s in stamps), project.loop.evaluation.config_hash])
+    thresholds = project.loop.evaluation.kill_thresholds_file
+    overrides = project.resolve(thresholds).read_text() if thresholds else ""
+    current = ",".join(current_symbols(workspace, day))
+    settings = project.loop.evaluation.config_hash
+    return hash_of([*(s.data_hash if s else "-" for s in stamps), settings, overrides, current])
 
 
 def judge(workspace: Workspace, day: date) -> "Evaluation":
@@ -43,10 +65,17 @@ def judge(workspace: Workspace, day: date) -> "Evaluation":
 
     project = workspace.project
     thresholds = project.loop.evaluation.kill_thresholds_file
+    inputs = cycle_inputs(workspace, day)
+    if inputs in workspace.evaluations:
+        return workspace.evaluations[inputs]
     runs = read_cycle(workspace, "experiments", day)
     if runs.is_empty():
-        raise dg.Failure(f"rankings {day}: no experiments on this date. Materialise `experiments` first.")
-    return evaluate(
+        raise LakeError(
+            f"rankings {day}: no experiments that rest on the data, settings and code as they are. "
+            "Materialise `experiments` of this date first (argus loop --once)."
+        )
+    workspace.evaluations.clear()
+    workspace.evaluations[inputs] = evaluate(
         runs,
         read_cycle(workspace, "experiment_returns", day),
         read_cycle(workspace, "trial_ledger", day),
@@ -54,6 +83,7 @@ def judge(workspace: Workspace, day: date) -> "Evaluation":
         project.loop.experiment,
         threshold_overrides=read_thresholds(project.resolve(thresholds)) if thresholds else None,
     )
+    return workspace.evaluations[inputs]
 
 
 def decided_at(workspace: Workspace, day: date) -> str:
@@ -63,7 +93,7 @@ def decided_at(workspace: Workspace, day: date) -> str:
 
 def store(workspace: Workspace, day: date, evaluation: "Evaluation") -> dict[str, str]:
     """Write the three tables and the JSON files of a date; return the data hash of each table."""
-    from argus_core.evaluation import write_json
+    from argus_core.evaluation import rankings_document, write_document, write_json
 
     inputs = cycle_inputs(workspace, day)
     hashes = {}
@@ -79,6 +109,12 @@ def store(workspace: Workspace, day: date, evaluation: "Evaluation") -> dict[str
         hashes[name] = written.data_hash
     project = workspace.project
     settings = project.loop.evaluation
+    if not is_newest(workspace, "rankings", day):
+        write_document(
+            project.resolve(settings.rankings_output_dir) / f"strategy_rankings_{day}.json",
+            rankings_document(evaluation, date=day, generated_at=decided_at(workspace, day)),
+        )
+        return hashes
     write_json(
         evaluation,
         rankings_dir=project.resolve(settings.rankings_output_dir),
@@ -88,6 +124,11 @@ def store(workspace: Workspace, day: date, evaluation: "Evaluation") -> dict[str
         generated_at=decided_at(workspace, day),
     )
     return hashes
+
+
+def is_newest(workspace: Workspace, table: str, day: date) -> bool:
+    """Whether no later date of ``table`` is stored: only then may a date write the files that name no date."""
+    return all(keys["date"] <= str(day) for keys in workspace.results.partitions(table))
 
 
 def kill_counts(killed: pl.DataFrame) -> dict[str, int]:

@@ -37,6 +37,9 @@ from argus_dagster.cli.output import (
 if TYPE_CHECKING:
     from argus_dagster.workspace import Workspace
 
+#: Pause before the loop looks again for bars that are too old.
+WAIT_SECONDS = 900.0
+
 app = typer.Typer(
     name="argus",
     help="Strategy research that kills what only looks good: bars to allocations, deterministic and honest.",
@@ -97,7 +100,9 @@ def loop(
             ok = _cycle(workspace, plan, None, workers, as_json)
             if once:
                 raise typer.Exit(0 if ok else EXIT_FAILED)
-        rest = workspace.project.loop.loop.interval_hours * 3600 - (time.monotonic() - started)
+        interval = workspace.project.loop.loop.interval_hours * 3600
+        # Bars that are late may come any minute; a cycle's pause is for cycles that ran.
+        rest = (min(interval, WAIT_SECONDS) if waiting else interval) - (time.monotonic() - started)
         console().print(f"next cycle in {max(rest, 0) / 3600:.1f} h (Ctrl-C stops)")
         time.sleep(max(rest, 0))
 
@@ -250,7 +255,7 @@ def evaluate(
     evaluation = selection.judge(workspace, when)
     selection.store(workspace, when, evaluation)
     allocation = allocations.size(workspace, when, evaluation.candidates)
-    allocations.store(workspace, when, allocation, newest=True)
+    allocations.store(workspace, when, allocation)
     path = allocations.write_report(workspace, when)
     if as_json:
         print(evaluation.rankings.write_json())
@@ -338,7 +343,7 @@ def _cycle(workspace: Workspace, plan: Any, days: list[date] | None, workers: in
         notify(workspace.project.loop.notify, "cycle complete", details)
     else:
         notify(workspace.project.loop.notify, "cycle failed", result.failures)
-    return result.ok
+    return result.ok and not result.failures
 
 
 #: Columns of an allocation that people read first; `argus sql "select * from allocations"` shows all.

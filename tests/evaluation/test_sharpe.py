@@ -159,3 +159,22 @@ def test_the_track_record_is_where_the_gate_would_pass():
     at = deflated_sharpe_of_maximum(0.1, round(needed), n_trials=40, variance=1 / needed)
     assert at == pytest.approx(0.95, abs=0.002)
     assert track_record_of_maximum(-0.1, 250, n_trials=40, variance=1 / 250) == math.inf
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.5, 0.9, 0.99])
+def test_the_null_variance_form_keeps_its_size_when_trials_are_correlated(correlation):
+    rng = np.random.default_rng(7)
+    n, trials, sweeps = 252, 100, 1500
+    shared = rng.standard_normal((sweeps, 1))
+    own = rng.standard_normal((sweeps, trials))
+    estimates = (math.sqrt(correlation) * shared + math.sqrt(1 - correlation) * own) / math.sqrt(n)
+    passed = [
+        deflated_sharpe_of_maximum(row.max(), n, n_trials=trials, variance=luck_variance(list(row), n)) > 0.95
+        for row in estimates
+    ]
+    assert np.mean(passed) < 0.085
+
+
+def test_clones_are_deflated_like_one_trial():
+    many = deflated_sharpe_of_maximum(0.11, 252, n_trials=200, variance=0.0)
+    assert many == pytest.approx(probabilistic_sharpe(0.11, 253), abs=0.01)

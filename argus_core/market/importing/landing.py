@@ -82,12 +82,16 @@ def _land_series(
     period = pl.col("ts").dt.strftime("%Y" if daily else "%Y-%m")
     new = new.with_columns(period.alias("period"))
     touched = set(new["period"].unique().to_list())
-    known = [p for p in landed_periods(lake, bar_seconds, symbol) if daily or p in touched]
+    known = [
+        p
+        for p in landed_periods(lake, bar_seconds, symbol)
+        if daily or p in touched or _holds(lake, BARS, source, bar_seconds=bar_seconds, symbol=symbol, period=p)
+    ]
     keys = [{"bar_seconds": bar_seconds, "symbol": symbol, "period": p} for p in known]
     schema = empty(RawBars).with_columns(pl.lit("").alias("source")).schema
     old = lake.read_many(BARS, keys, schema=schema).with_columns(period.alias("period"))
-    # The file speaks for itself: what it landed before gives way to what it says now.
-    old = old.join(new.select("ts").with_columns(pl.lit(source).alias("source")), on=["ts", "source"], how="anti")
+    # The file speaks for itself: what it landed before, in any period, gives way to what it says now.
+    old = old.filter(pl.col("source") != source)
 
     def ranked(frame: pl.DataFrame) -> pl.DataFrame:
         sources = frame["source"].unique().to_list()
@@ -122,6 +126,12 @@ def _land_series(
         landed.written += 1
 
 
+def _holds(lake: Lake, table: str, source: str, **keys: str | int) -> bool:
+    """Whether a landed partition has rows of the file ``source``."""
+    path = str(lake.path(table, **keys))
+    return pl.scan_parquet(path).filter(pl.col("source") == source).head(1).collect().height > 0
+
+
 def land_options(lake: Lake, rows: pl.DataFrame, source: str, files: FilesSettings) -> Landed:
     """Merge the quotes of one file (OptionQuotes plus ``source`` and ``trade_date``) into ``landing_options``.
 
@@ -136,7 +146,7 @@ def land_options(lake: Lake, rows: pl.DataFrame, source: str, files: FilesSettin
         place = {"underlying": str(underlying), "date": str(day)}
         new = part.drop("trade_date")
         old = lake.read_many(OPTIONS, [place], schema=schema)
-        old = old.join(new.select(keys).with_columns(pl.lit(source).alias("source")), on=[*keys, "source"], how="anti")
+        old = old.filter(pl.col("source") != source)
         both = pl.concat([old, new.select(old.columns)]).sort(*keys, "source")
         if both["source"].n_unique() > 1:
             again = pl.int_range(pl.len()).over(keys) > 0
