@@ -55,6 +55,8 @@ class CyclePlan:
     window: list[date]
     sessions: list[date]
     symbols: tuple[str, ...]
+    #: Number of parameter sets of each entry under `strategies`, in config order.
+    parameter_sets: tuple[int, ...]
 
     def as_document(self, workspace: Workspace) -> dict[str, Any]:
         project = workspace.project
@@ -66,8 +68,13 @@ class CyclePlan:
             "symbols": {s: project.bars_provider(s) for s in self.symbols},
             "lake": project.lake_root,
             "strategies": [
-                {"strategy_class": s.strategy_class, "sweep": s.sweep, "symbols": list(s.symbols or self.symbols)}
-                for s in project.loop.strategies
+                {
+                    "strategy_class": s.strategy_class,
+                    "sweep": s.sweep,
+                    "parameter_sets": sets,
+                    "symbols": list(s.symbols or self.symbols),
+                }
+                for s, sets in zip(project.loop.strategies, self.parameter_sets, strict=True)
             ],
             "convention": project.platform.execution.convention,
             "outputs": {
@@ -118,7 +125,33 @@ def plan_cycle(workspace: Workspace, *, today: date, day: date | None = None) ->
             f"{workspace.project.source}: pack: no session up to {wanted} from "
             f"calendar.start_date {workspace.project.platform.calendar.start_date} on. Move one of the dates."
         )
-    return CyclePlan(window[-1], window, _prepared(workspace, window), workspace.symbols)
+    return CyclePlan(window[-1], window, _prepared(workspace, window), workspace.symbols, parameter_sets(workspace))
+
+
+def parameter_sets(workspace: Workspace) -> tuple[int, ...]:
+    """Load every strategy and sweep of the config and count its parameter sets.
+
+    Raises:
+        SettingsError: if a class or sweep cannot be loaded, or names a parameter that the strategy does not have.
+    """
+    from argus_core.experiments import load_sweep
+    from argus_core.strategies.registry import load_strategy
+
+    project = workspace.project
+    counts = []
+    for spec in project.loop.strategies:
+        strategy = load_strategy(spec.strategy_class, root=project.root)
+        sets = load_sweep(project.resolve(spec.sweep), spec.params) if spec.sweep else [dict(spec.params)]
+        known = set(strategy.Params.model_fields)
+        for where, names in ((str(project.source), set(spec.params)), (spec.sweep, {n for s in sets for n in s})):
+            unknown = sorted(names - known)
+            if unknown:
+                raise SettingsError(
+                    f"{where}: {spec.strategy_class} has no parameter {', '.join(map(repr, unknown))}. "
+                    f"Parameters: {', '.join(sorted(known)) or 'none'}."
+                )
+        counts.append(len(sets))
+    return tuple(counts)
 
 
 def _prepared(workspace: Workspace, window: Sequence[date]) -> list[date]:

@@ -75,6 +75,7 @@ class Stage:
                     inputs_hash=hashes[day],
                 )
                 results[day] = PartitionResult("computed", written.rows, written.data_hash)
+                workspace.tell(self.table, symbol, day)
         return {day: results.get(day, PartitionResult("no_input")) for day in days}
 
     def read(self, workspace: Workspace, symbol: str, days: Sequence[date]) -> pl.DataFrame:

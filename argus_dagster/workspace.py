@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -64,6 +64,22 @@ class Workspace:
     def evaluations(self) -> dict[str, Any]:
         """The newest evaluation by the hash of its inputs: the report tells what was judged, without judging again."""
         return {}
+
+    @cached_property
+    def listeners(self) -> list[Callable[[str, str, date], None]]:
+        """Called with table, symbol and date when a partition is done: a progress bar, for instance."""
+        return []
+
+    def tell(self, table: str, symbol: str, day: date) -> None:
+        for listener in self.listeners:
+            listener(table, symbol, day)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Worker processes open their own sources and have no terminal.
+        return {"project": self.project, "lake": self.lake, "calendar": self.calendar}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
 
     def source(self, provider: str) -> BarSource:
         """The source behind ``provider`` (`sim` or `files`), opened once."""

@@ -146,6 +146,7 @@ def build(partitions: Partitions) -> list[Any]:
         for symbol, days in days_by_symbol(context.partition_keys).items():
             for day in days:
                 partition = run_partition(workspace, symbol, day)
+                workspace.tell("experiments", symbol, day)
                 stamp = workspace.results.stamp("experiments", **experiment_keys(symbol, day))
                 hashes.append(stamp.data_hash if stamp else "-")
                 key = next(k for k in context.partition_keys if str(k) == f"{day}|{symbol}")

@@ -31,6 +31,7 @@ from argus_dagster.cli.output import (
     print_counts,
     print_document,
     print_table,
+    progress_bar,
     required_date,
 )
 
@@ -233,13 +234,15 @@ def experiment(
     from argus_dagster.assets.experiments import SHOWN, run_partition
 
     workspace, when = open_at(config, day)
+    found = []
     for name in [symbol] if symbol else workspace.symbols:
         runs = run_partition(workspace, name, when).runs
-        if as_json:
-            print(runs.write_json())
-        else:
+        found += runs.to_dicts()
+        if not as_json:
             best = runs.sort("sharpe", descending=True, nulls_last=True).select(SHOWN).head(20)
             print_table(best, f"{name} {when}: {runs.height} runs")
+    if as_json:
+        print_document(found)
 
 
 @app.command()
@@ -290,6 +293,7 @@ def sql(
 @app.command()
 def verify(
     config: ConfigOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON is what it prints anyway", hidden=True)] = False,
     hashes: Annotated[
         bool, typer.Option("--hashes", help="print the SHA-256 of every artefact and one over all")
     ] = False,
@@ -313,7 +317,10 @@ def compact(config: ConfigOption = None, table: Annotated[str, typer.Argument()]
     from argus_core.market.compaction import compact_table
     from argus_dagster.loop import utc_now
 
-    done = compact_table(open_workspace(config).lake, table, before=utc_now().date())
+    lake = open_workspace(config).lake
+    if table not in lake.tables():
+        fail(f"no table {table!r}. Tables: {', '.join(lake.tables()) or 'none yet'}.", EXIT_USAGE)
+    done = compact_table(lake, table, before=utc_now().date())
     console().print(f"{table}_monthly: {done.written} months written, {done.unchanged} unchanged")
 
 
@@ -329,7 +336,8 @@ def _cycle(workspace: Workspace, plan: Any, days: list[date] | None, workers: in
     def tell(text: str) -> None:
         terminal.print(f"[dim]{time.monotonic() - started:6.1f} s[/]  {text}")
 
-    result = interruptible(lambda: run_cycle(workspace, plan, days=days, workers=workers, progress=tell))
+    with progress_bar(terminal, workspace, len(plan.sessions)):
+        result = interruptible(lambda: run_cycle(workspace, plan, days=days, workers=workers, progress=tell))
     for name, reason in result.failures.items():
         terminal.print(f"[red]failed[/] {name}: {reason}", soft_wrap=True)
     if result.ok:
@@ -338,7 +346,7 @@ def _cycle(workspace: Workspace, plan: Any, days: list[date] | None, workers: in
             print_document({**details, "failures": result.failures})
         else:
             _print_cycle(workspace, plan.day)
-            terminal.print(f"report: {report_path(workspace, plan.day)}", soft_wrap=True)
+            print(f"report: {report_path(workspace, plan.day)}")
             tell("done")
         notify(workspace.project.loop.notify, "cycle complete", details)
     else:
@@ -364,7 +372,7 @@ def _print_cycle(workspace: Workspace, day: date) -> None:
     if allocations.height:
         print_table(allocations.select([name for name in ALLOCATED if name in allocations.columns]), "Allocations")
     else:
-        console().print("Allocations: none. Nothing survived every gate, so nothing gets capital.")
+        print("Allocations: none. Nothing survived every gate, so nothing gets capital.")
 
 
 def _market_stages() -> list[Any]:

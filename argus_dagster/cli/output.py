@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from datetime import date
 from threading import Thread
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
@@ -93,6 +94,34 @@ def interruptible(work: Callable[[], Result]) -> Result:
     while thread.is_alive():
         thread.join(0.2)
     return future.result()
+
+
+@contextmanager
+def progress_bar(terminal: Console, workspace: Workspace, sessions: int) -> Generator[None, None, None]:
+    """A bar that follows the partitions of a cycle, table by table; nothing where output is no terminal."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    if not terminal.is_terminal:
+        yield
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=terminal, transient=True) as bar:
+        task = bar.add_task("", total=sessions, visible=False)
+        current = ""
+
+        def follow(table: str, symbol: str, day: date) -> None:
+            nonlocal current
+            name = f"{table} {symbol}".strip()
+            if name != current:
+                current = name
+                bar.reset(task, total=sessions, visible=True)
+            bar.update(task, advance=1, description=f"{name} {day}")
+
+        workspace.listeners.append(follow)
+        try:
+            yield
+        finally:
+            workspace.listeners.remove(follow)
 
 
 def console() -> Console:

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from argus_core.settings import SettingsError
 from argus_dagster.cli.app import app
-from tests.dagster.conftest import make_project
+from tests.dagster.conftest import SMALL, make_project
 
 COMMANDS = (
     "loop",
@@ -146,3 +147,37 @@ def test_an_import_of_a_missing_folder_is_refused(config: Path) -> None:
 def test_compaction_writes_closed_months_once(config: Path) -> None:
     assert "1 months written" in invoke(config, "compact", "risk_flow").output
     assert "0 months written, 1 unchanged" in invoke(config, "compact", "risk_flow").output
+
+
+def test_a_wrong_parameter_is_refused_before_anything_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster_home"))
+    path = make_project(tmp_path, strategies=[{"strategy_class": "EmaCrossAtr", "params": {"fasst": 3}}])
+    result = invoke(path, "loop", "--dry-run")
+    assert isinstance(result.exception, SettingsError)
+    assert "has no parameter 'fasst'" in str(result.exception)
+    path = make_project(tmp_path, strategies=[{"strategy_class": "Nope"}])
+    assert "Nope" in str(invoke(path, "loop", "--dry-run").exception)
+
+
+def test_experiments_of_another_config_are_not_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster_home"))
+    path = make_project(tmp_path, pack=SMALL["pack"] | {"symbols": ["SPY"]})
+    assert invoke(path, "loop", "--once").exit_code == 0
+    changed = make_project(
+        tmp_path, pack=SMALL["pack"] | {"symbols": ["SPY"]}, strategies=[{"strategy_class": "BuyAndHold"}]
+    )
+    result = invoke(changed, "evaluate")
+    assert result.exit_code == 1
+    assert "no experiments that rest on" in str(result.exception)
+    # The ledger remembers what was tried before the config was cut down.
+    assert invoke(changed, "loop", "--once").exit_code == 0
+    rows = json.loads(invoke(changed, "sql", "select distinct strategy from trial_ledger order by 1", "--json").stdout)
+    assert [row["strategy"] for row in rows] == ["BuyAndHold", "EmaCrossAtr"]
+
+
+def test_an_older_date_does_not_overwrite_the_newest_decision(config: Path) -> None:
+    folder = config.parent.parent / "data" / "rankings"
+    before = {name: (folder / name).read_text() for name in ("allocations.json", "candidate_set.json", "killed.json")}
+    assert invoke(config, "loop", "--once", "--date", "2025-01-08").exit_code == 0
+    assert {name: (folder / name).read_text() for name in before} == before
+    assert (folder / "strategy_rankings_2025-01-08.json").is_file()

@@ -12,6 +12,7 @@ import dagster as dg
 import pytest
 
 from argus_dagster.graph import JOBS, build_definitions, partitions_of
+from argus_dagster.instance import SETTINGS
 from argus_dagster.partitions import date_symbol_key, days_by_symbol, split_key
 from argus_dagster.workspace import Workspace
 
@@ -126,3 +127,12 @@ def test_loading_the_code_location_imports_neither_jax_nor_pandas() -> None:
 def test_the_code_location_loads_as_the_web_server_loads_it(definitions: dg.Definitions) -> None:
     dg.Definitions.validate_loadable(definitions)
     definitions.get_repository_def().load_all_definitions()
+
+
+def test_the_shipped_instance_is_the_one_that_other_projects_get() -> None:
+    assert (ROOT / "dagster_home" / "dagster.yaml").read_text() == SETTINGS
+
+
+def test_the_instance_limits_pools_and_sends_nothing(instance: dg.DagsterInstance) -> None:
+    assert instance.global_op_concurrency_default_limit == 1
+    assert not instance.telemetry_enabled
