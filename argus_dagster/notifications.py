@@ -20,6 +20,8 @@ def notify(settings: NotifySettings, event: str, details: dict[str, Any]) -> lis
 
     A channel that stays unreachable after three tries is logged and left out: telling must not fail the work.
     """
+    if not settings.webhook_url and not settings.telegram_chat_id:
+        return []
     # Network code is loaded only where a channel is configured.
     import httpx2
     import stamina

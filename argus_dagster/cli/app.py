@@ -169,34 +169,30 @@ def import_(
 def simulate(
     start: Annotated[str, typer.Option("--start", help="first date")],
     end: Annotated[str, typer.Option("--end", help="last date")],
-    config: ConfigOption = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="write Parquet here, not to the lake")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="folder that receives the files")] = Path(
+        "data/simulated"
+    ),
     symbol: SymbolOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Produce the simulated market: bars, chains and references, into the lake or a folder."""
-    from rich.progress import track
-
-    from argus_dagster.stage import Stage
+    """Write the simulated market as Parquet files: bars, chains and references, in the layout of `argus import`."""
+    from argus_core.market.simulation import SimulatedMarket
+    from argus_core.market.simulation.export import export_market
 
     workspace = open_workspace(config)
     days = workspace.sessions(required_date(start, "--start"), required_date(end, "--end"))
-    symbols = [symbol] if symbol else list(workspace.symbols)
-    written = 0
-    for name in symbols:
-        source = workspace.source("sim")
-        instrument = workspace.instrument(name)
-        for day in track(days, description=name, console=console()):
-            frame = source.bars(instrument, day)
-            if output:
-                target = output / f"bars_{instrument.bar_seconds}s" / name / f"{day}.parquet"
-                target.parent.mkdir(parents=True, exist_ok=True)
-                frame.write_parquet(target)
-            written += frame.height
-        if not output:
-            for stage in _market_stages():
-                assert isinstance(stage, Stage)
-                stage.materialise(workspace, name, days)
-    console().print(f"{written:,} bars of {len(symbols)} symbol(s) on {len(days)} session(s)")
+    if not days:
+        fail(f"no session between {start} and {end}", EXIT_USAGE)
+    platform = workspace.project.platform
+    names = [symbol] if symbol else list(dict.fromkeys([*workspace.symbols, *platform.risk_flow.symbols]))
+    market = SimulatedMarket(platform.providers.simulation, workspace.calendar, workspace.project.universe.instruments)
+    instruments = [workspace.instrument(name) for name in names]
+    written = export_market(market, instruments, days, output, progress=console().print)
+    if as_json:
+        print_document({"folder": str(output), "sessions": len(days), "rows": written})
+    else:
+        print(f"{sum(written.values()):,} rows in {len(written)} files of {len(days)} session(s): {output}")
 
 
 @app.command()
@@ -373,10 +369,3 @@ def _print_cycle(workspace: Workspace, day: date) -> None:
         print_table(allocations.select([name for name in ALLOCATED if name in allocations.columns]), "Allocations")
     else:
         print("Allocations: none. Nothing survived every gate, so nothing gets capital.")
-
-
-def _market_stages() -> list[Any]:
-    from argus_dagster.assets.bars import BARS_RAW
-    from argus_dagster.assets.option_snapshots import OPTION_SNAPSHOTS
-
-    return [BARS_RAW, OPTION_SNAPSHOTS]

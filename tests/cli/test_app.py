@@ -181,3 +181,16 @@ def test_an_older_date_does_not_overwrite_the_newest_decision(config: Path) -> N
     assert invoke(config, "loop", "--once", "--date", "2025-01-08").exit_code == 0
     assert {name: (folder / name).read_text() for name in before} == before
     assert (folder / "strategy_rankings_2025-01-08.json").is_file()
+
+
+def test_a_simulated_market_can_be_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster_home"))
+    path = make_project(tmp_path)
+    folder = tmp_path / "files"
+    result = invoke(path, "simulate", "--start", "2025-01-06", "--end", "2025-01-07", "--output", str(folder), "--json")
+    rows = json.loads(result.stdout)["rows"]
+    assert rows["bars_1m_quotes/SPY.parquet"] == 2 * 390
+    assert {"crypto_1m/BTC.parquet", "option_quotes/SPY.parquet", "bars_1d/EWJ.parquet"} <= set(rows)
+    report = json.loads(invoke(path, "import", str(folder), "--json").stdout)
+    assert sum(file["rows_quarantined"] for file in report) == 0
+    assert sum(file["rows_landed"] for file in report) == sum(rows.values())
