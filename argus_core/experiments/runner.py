@@ -22,7 +22,7 @@ from argus_core.replay.results import ReplayResult
 from argus_core.robustness import cost_break_even, monte_carlo, plateau, regime_stress, walk_forward
 from argus_core.settings import Project
 
-OK, FAILED = "ok", "infrastructure_failed"
+OK, REJECTED, FAILED = "ok", "rejected", "infrastructure_failed"
 
 
 @dataclass(frozen=True)
@@ -146,6 +146,7 @@ def _run_group(
 def _identity(
     group: TrialGroup, trial: Trial, one: Replayed, pack: Pack, project: Project, days_per_year: int
 ) -> dict[str, Any]:
+    ruin = "" if one.base is None else ruined(one.base)
     return {
         "run_id": trial.run_id,
         "strategy": group.strategy.strategy_id,
@@ -156,11 +157,24 @@ def _identity(
         "code_hash": group.code_hash,
         "config_hash": project.config_hash,
         "convention": project.platform.execution.convention,
-        "status": FAILED if one.base is None else OK,
-        "reason": one.error,
+        "status": FAILED if one.base is None else REJECTED if ruin else OK,
+        "reason": one.error or ruin,
         "starting_cash": project.loop.experiment.starting_cash,
         "days_per_year": days_per_year,
     }
+
+
+def ruined(result: ReplayResult) -> str:
+    """Why a replay cannot count: the account was worth nothing at a day's end; "" where it never was.
+
+    Only shorts and leverage can do it. A broker would have closed the account, so what the replay did afterwards is no
+    result.
+    """
+    lost = result.daily.filter(pl.col("equity") <= 0)
+    if lost.is_empty():
+        return ""
+    day, equity = lost.row(0)[:2]
+    return f"the account was worth {equity:,.0f} dollars at the end of {day}: the position lost more than the equity"
 
 
 def _measures(result: ReplayResult, metrics: Mapping[str, Any]) -> dict[str, Any]:
