@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from argus_core.reports import sparkline
+from argus_core.reports import fan_sparkline, sparkline
 
 PREVIEW_ROWS = 5
 
@@ -28,6 +28,17 @@ def preview(frame: pl.DataFrame, columns: Sequence[str] | None = None, rows: int
 def plot(values: Sequence[float], *, kind: str = "line", label: str = "") -> dg.MetadataValue:
     """A small plot that the UI shows inline (an SVG data URI under 1,000 characters)."""
     return dg.MetadataValue.md(sparkline(values, kind=kind, label=label))
+
+
+def fan(trade_returns: Sequence[float], *, block: float) -> dg.MetadataValue:
+    """Resampled equity of a run's trades: 5 %, 50 % and 95 % of the paths, as in the report's fan."""
+    import numpy as np
+
+    from argus_core.reports.figures import resampled_equity
+
+    paths = resampled_equity(np.asarray(trade_returns, dtype=np.float64), block=block, paths=500, seed=0)
+    bands = np.quantile(paths, (0.05, 0.5, 0.95), axis=0)
+    return dg.MetadataValue.md(fan_sparkline(bands.tolist(), label="equity fan, 5 50 95 % of paths"))
 
 
 def counts(values: Mapping[str, int]) -> dg.MetadataValue:

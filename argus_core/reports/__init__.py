@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
-from argus_core.reports.sparkline import sparkline
+from argus_core.reports.sparkline import fan_sparkline, sparkline
 
 if TYPE_CHECKING:
     from argus_core.reports.cycle import cycle_report
 
-__all__ = ["cycle_report", "sparkline"]
+__all__ = ["cycle_report", "fan_sparkline", "sparkline"]
 
 
 def __getattr__(name: str) -> Any:

@@ -41,6 +41,32 @@ def sparkline(values: Sequence[float | None], *, kind: str = "line", label: str 
         points = points * 3 // 4
 
 
+def fan_sparkline(bands: Sequence[Sequence[float]], *, label: str = "") -> str:
+    """Markdown image of quantile paths over one axis (a resampled equity fan) in under 1,000 characters.
+
+    Args:
+        bands: paths of equal length, lowest quantile first; the middle one is drawn strong.
+        label: alternative text.
+    """
+    if not bands or any(len(band) != len(bands[0]) or not len(band) for band in bands):
+        raise ValueError("bands must be paths of one length, at least one value each.")
+    low, high = min(map(min, bands)), max(map(max, bands))
+    span = high - low or 1.0
+    points = 16
+    while True:
+        body = ""
+        for number, band in enumerate(bands):
+            shown = _condense(band, points)
+            step = _WIDTH / max(1, len(shown) - 1)
+            path = " ".join(f"{i * step:.0f},{46 - 44 * (v - low) / span:.0f}" for i, v in enumerate(shown))
+            width = 2 if number == len(bands) // 2 else 1
+            body += f'<polyline fill="none" stroke="{_UP}" stroke-width="{width}" points="{path}"/>'
+        image = _markdown(body, "".join(c for c in label if c not in "[]()\n")[:60])
+        if len(image) < _LIMIT:
+            return image
+        points = points * 3 // 4
+
+
 def _draw(numbers: Sequence[float], kind: str, points: int) -> str:
     if kind == "histogram":
         return _bars(_histogram(numbers, min(points, 24)))

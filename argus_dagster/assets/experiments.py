@@ -11,7 +11,7 @@ import polars as pl
 from argus_core.market.lake import hash_of
 from argus_dagster.assets.option_snapshots import snapshot_keys
 from argus_dagster.assets.replay_pack import seal
-from argus_dagster.metadata import counts, plot, preview
+from argus_dagster.metadata import counts, fan, plot, preview
 from argus_dagster.partitions import Partitions, days_by_symbol, split_key
 from argus_dagster.stage import by_date, by_symbol, stamps_hash
 from argus_dagster.workspace import Workspace
@@ -121,6 +121,10 @@ def _metadata(workspace: Workspace, symbol: str, day: date, partition: Partition
         equity = (1 + chosen.fill_null(0.0)).cum_prod()
         if equity.len() > 1:
             found["equity_of_top_run"] = plot(equity.to_list())
+            trades = workspace.results.read("experiment_trades", **experiment_keys(symbol, day))
+            mine = trades.filter(pl.col("run_id") == best["run_id"][0]).sort("exit_ts", "trade_id")["trade_return"]
+            if mine.len() > 1:
+                found["equity_fan_of_top_run"] = fan(mine.to_list(), block=best["mc_block_length"][0] or 1.0)
             found["drawdown_of_top_run"] = plot((equity / equity.cum_max() - 1).to_list())
         sharpe = ok["sharpe"].drop_nulls()
         if sharpe.len() > 1:

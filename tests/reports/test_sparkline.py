@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argus_core.reports import sparkline
+from argus_core.reports import fan_sparkline, sparkline
 
 
 def drawn(markdown):
@@ -49,3 +49,15 @@ def test_a_rising_line_differs_in_colour_from_a_falling_one():
 def test_an_unknown_kind_is_named():
     with pytest.raises(ValueError, match="pie"):
         sparkline([1.0], kind="pie")
+
+
+def test_a_fan_fits_and_draws_every_band():
+    bands = [[1 - 0.001 * i for i in range(300)], [1.0] * 300, [1 + 0.001 * i for i in range(300)]]
+    image = fan_sparkline(bands, label="fan")
+    assert len(image) < 1000
+    assert len(drawn(image)) == 3
+
+
+def test_a_fan_of_unequal_paths_is_refused():
+    with pytest.raises(ValueError, match="one length"):
+        fan_sparkline([[1.0], [1.0, 2.0]])
