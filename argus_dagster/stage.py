@@ -108,9 +108,13 @@ def by_symbol(workspace: Workspace, symbol: str, day: date) -> Mapping[str, str 
     return workspace.series_keys(symbol, day)
 
 
-def by_date(workspace: Workspace, symbol: str, day: date) -> Mapping[str, str | int | date]:
-    """Keys of a table across symbols."""
-    return {"date": day}
+def across_symbols(table: str) -> Keys:
+    """Keys of a table across symbols: what it rests on, and the date."""
+
+    def keys(workspace: Workspace, symbol: str, day: date) -> Mapping[str, str | int | date]:
+        return {**workspace.project.market_state_keys(table), "date": day}
+
+    return keys
 
 
 def by_trade_date(rows: pl.DataFrame, bars: pl.DataFrame, days: Sequence[date]) -> Iterator[tuple[date, pl.DataFrame]]:

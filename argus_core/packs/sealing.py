@@ -99,10 +99,11 @@ def seal_pack(
         tables["option_snapshots"] = _read(lake, "option_snapshots", days, chain, first=window[0])
         absent["option_snapshots"] = tuple(d for d in with_bars if not lake.exists("option_snapshots", **chain, date=d))
     for name in ("risk_flow", "market_risk"):
-        standing = _standing(lake, name, calendar, days[0])
-        later = _read(lake, name, days, {}, first=window[0])
+        place = project.market_state_keys(name)
+        standing = _standing(lake, name, place, calendar, days[0])
+        later = _read(lake, name, days, place, first=window[0])
         tables[name] = pl.concat([f for f in (standing, later) if f.width] or [later])
-        absent[name] = tuple(d for d in with_bars if not lake.exists(name, date=d))
+        absent[name] = tuple(d for d in with_bars if not lake.exists(name, **place, date=d))
     if not allow_missing:
         _refuse_missing(symbol, missing, {name: absent[name] for name in ("outcomes", "regimes")})
 
@@ -176,14 +177,14 @@ def _read(lake: Lake, table: str, days: Sequence[date], keys: Mapping[str, str |
     return Bars.create_empty().with_columns(warmup=pl.lit(False)).clear() if table == "bars" else pl.DataFrame()
 
 
-def _standing(lake: Lake, table: str, calendar: TradingCalendar, first: date) -> pl.DataFrame:
+def _standing(lake: Lake, table: str, keys: Mapping[str, str], calendar: TradingCalendar, first: date) -> pl.DataFrame:
     """The newest market-state row before session ``first``, marked as warm-up: the value that holds when it opens.
 
     These tables hold changes only, so without it the first day would be blind until its own first change.
     """
     before = [d for d in calendar.last_sessions(first, STANDING_SESSIONS + 1) if d < first]
     for day in reversed(before):
-        if lake.exists(table, date=day) and not (frame := lake.read(table, date=day)).is_empty():
+        if lake.exists(table, **keys, date=day) and not (frame := lake.read(table, **keys, date=day)).is_empty():
             return frame.sort("available_at").tail(1).with_columns(pl.lit(True).alias("warmup"))
     return pl.DataFrame()
 

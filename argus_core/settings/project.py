@@ -53,6 +53,20 @@ class Project:
         return self.loop.pack.options_snapshot_provider or self.platform.providers.options_primary
 
     @property
+    def risk_members(self) -> tuple[str, ...]:
+        """Members of the risk basket that this loop trades, sorted: they vote."""
+        return tuple(sorted(set(self.universe.risk_basket) & set(self.symbols)))
+
+    def market_state_keys(self, table: str) -> dict[str, str]:
+        """Lake keys, beside the date, of a table across symbols (`risk_flow`, `market_risk`).
+
+        They name what the values rest on, so that loops with other providers or symbols share a lake.
+        """
+        if table == "risk_flow":
+            return {"provider": self.platform.providers.bars_primary}
+        return {"basket": "-".join(f"{s}.{self.bars_provider(s)}" for s in self.risk_members) or "none"}
+
+    @property
     def option_underlyings(self) -> tuple[str, ...]:
         return tuple(s for s in self.symbols if self.instrument(s).options)
 

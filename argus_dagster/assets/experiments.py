@@ -13,7 +13,7 @@ from argus_dagster.assets.option_snapshots import snapshot_keys
 from argus_dagster.assets.replay_pack import seal
 from argus_dagster.metadata import counts, fan, plot, preview
 from argus_dagster.partitions import Partitions, days_by_symbol, split_key
-from argus_dagster.stage import by_date, by_symbol, stamps_hash
+from argus_dagster.stage import across_symbols, by_symbol, stamps_hash
 from argus_dagster.workspace import Workspace
 
 TABLES = ("experiments", "experiment_trades", "experiment_returns", "trial_ledger")
@@ -57,7 +57,9 @@ def experiments_hash(workspace: Workspace, symbol: str, day: date) -> str:
     days = [*workspace.calendar.last_sessions(window[0], back + 1)[:-1], *window]
     series = [stamps_hash(workspace, table, [by_symbol(workspace, symbol, d) for d in days]) for table in SERIES]
     chains = stamps_hash(workspace, "option_snapshots", [snapshot_keys(workspace, symbol, d) for d in days])
-    market = [stamps_hash(workspace, table, [by_date(workspace, "", d) for d in days]) for table in ACROSS]
+    market = [
+        stamps_hash(workspace, table, [across_symbols(table)(workspace, "", d) for d in days]) for table in ACROSS
+    ]
     return hash_of(
         [*series, chains, *market, pack_config_hash(project, symbol), experiment_inputs_hash(project), str(window)]
     )

@@ -14,7 +14,7 @@ from argus_core.regimes import compute_regimes, global_risk_flow, history_sessio
 from argus_dagster.materialisation import stage_asset
 from argus_dagster.metadata import counts
 from argus_dagster.partitions import Partitions
-from argus_dagster.stage import Stage, by_date, by_symbol, by_trade_date, stamps_hash
+from argus_dagster.stage import Stage, across_symbols, by_symbol, by_trade_date, stamps_hash
 from argus_dagster.workspace import Workspace
 
 #: Earlier sessions that the gate of reference bars compares with.
@@ -150,7 +150,7 @@ def _risk_flow(workspace: Workspace, symbol: str, days: Sequence[date]) -> Itera
 
 RISK_FLOW = Stage(
     table="risk_flow",
-    keys=by_date,
+    keys=across_symbols("risk_flow"),
     config_hash=lambda workspace: workspace.project.platform.risk_flow.config_hash,
     inputs_hash=_flow_inputs,
     compute=_risk_flow,
@@ -158,8 +158,8 @@ RISK_FLOW = Stage(
 
 
 def _basket(workspace: Workspace) -> dict[str, str]:
-    """The members of the risk basket whose regimes this project computes."""
-    return {s: vote for s, vote in workspace.project.universe.risk_basket.items() if s in workspace.symbols}
+    """The votes of the basket members that this loop trades."""
+    return {member: workspace.project.universe.risk_basket[member] for member in workspace.project.risk_members}
 
 
 def _risk_inputs(workspace: Workspace, symbol: str, day: date) -> str | None:
@@ -180,7 +180,7 @@ def _market_risk(workspace: Workspace, symbol: str, days: Sequence[date]) -> Ite
 
 MARKET_RISK = Stage(
     table="market_risk",
-    keys=by_date,
+    keys=across_symbols("market_risk"),
     config_hash=lambda workspace: workspace.project.platform.regimes.config_hash,
     inputs_hash=_risk_inputs,
     compute=_market_risk,

@@ -176,8 +176,8 @@ def test_dates_across_symbols_give_risk_flow_and_market_risk(
     for symbol in workspace.symbols:
         run_market(workspace, instance, symbol, days)
     assert run_wide(workspace, instance, days) is None
-    flow = workspace.lake.read("risk_flow", date=DAYS[-1])
+    flow = workspace.lake.read("risk_flow", provider="sim", date=DAYS[-1])
     assert flow["global_risk_flow"].drop_nulls().len() >= 1
     # Nothing of a day is known before a bar of that day or an earlier one was published.
     assert flow["available_at"].is_sorted()
-    assert workspace.lake.exists("market_risk", date=DAYS[-1])
+    assert workspace.lake.exists("market_risk", basket="SPY.sim", date=DAYS[-1])

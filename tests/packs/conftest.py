@@ -93,9 +93,9 @@ def make_lake(calendar: TradingCalendar, project: Project) -> Callable[..., Lake
             open_, _ = calendar.session_bounds(day)
             at = pl.Series([open_ - timedelta(minutes=30)]).cast(UTC_US)
             flow = pl.DataFrame({"available_at": at, "trade_date": [day], "global_risk_flow": [day.day / 100]})
-            lake.write("risk_flow", flow, keys={"date": day}, **stamp)
+            lake.write("risk_flow", flow, keys={**project.market_state_keys("risk_flow"), "date": day}, **stamp)
             risk = pl.DataFrame({"available_at": at.dt.offset_by("2h"), "risk_regime": [f"R{day.day}"]})
-            lake.write("market_risk", risk, keys={"date": day}, **stamp)
+            lake.write("market_risk", risk, keys={**project.market_state_keys("market_risk"), "date": day}, **stamp)
             if day in skip:
                 continue
             bars = make_bars(calendar, instrument, day, seed)

@@ -142,7 +142,7 @@ def test_risk_values_hold_until_the_next_one_is_published(pack_upto, frame_of):
 def test_the_market_state_of_the_evening_before_stands_on_the_first_day(make_lake, project, calendar, tmp_path):
     lake = make_lake(tmp_path / "lake")
     for day in DAYS[1:]:
-        lake.delete("risk_flow", date=day)
+        lake.delete("risk_flow", **project.market_state_keys("risk_flow"), date=day)
     pack = seal_pack(lake, project, calendar, "SPY", DAYS[2], DAYS[3], output_dir=tmp_path / "packs")
     assert pack.table("risk_flow").select("global_risk_flow", "warmup").rows() == [(0.03, True)]
     frame = decision_frame(pack, project.instrument("SPY"), calendar, ())

@@ -109,3 +109,11 @@ def test_the_convention_is_told_in_one_line() -> None:
 def test_a_loop_without_strategies_is_refused() -> None:
     with pytest.raises(SettingsError, match="name at least one strategy_class"):
         LoopSettings.parse({"pack": {"last_n_days": 5}, "strategies": []}, source="x.yaml")
+
+
+def test_loops_with_other_symbols_keep_their_own_market_state(tmp_path: Path) -> None:
+    one = load_project(write_project(tmp_path / "a", pack={"symbols": ["SPY", "IBIT"], "last_n_days": 5}))
+    two = load_project(write_project(tmp_path / "b", pack={"symbols": ["SPY"], "last_n_days": 5}))
+    assert one.market_state_keys("market_risk") == {"basket": "IBIT.sim-SPY.sim"}
+    assert two.market_state_keys("market_risk") == {"basket": "SPY.sim"}
+    assert one.market_state_keys("risk_flow") == two.market_state_keys("risk_flow") == {"provider": "sim"}
