@@ -71,16 +71,15 @@ def materialise_series(
 ) -> dg.MaterializeResult:
     """Materialise a date x symbol stage on every partition of the run."""
     hashes: list[str] = []
+    keys = own_keys(context)
     for symbol, days in days_by_symbol(context.partition_keys).items():
         results = stage.materialise(workspace, symbol, days)
         for day, result in results.items():
-            key = date_symbol_key(day, symbol)
-            context.add_asset_metadata(
-                _metadata(workspace, stage, symbol, day, result, describe), partition_key=_matching(context, key)
-            )
+            metadata = _metadata(workspace, stage, symbol, day, result, describe)
+            context.add_asset_metadata(metadata, partition_key=keys[date_symbol_key(day, symbol)])
             hashes.append(result.data_hash or result.status)
         _log(context, stage, symbol, results)
-    return _result(hashes)
+    return dg.MaterializeResult(data_version=data_version(hashes))
 
 
 def materialise_dates(
@@ -94,7 +93,8 @@ def materialise_dates(
             _metadata(workspace, stage, "", day, result, describe), partition_key=day.isoformat()
         )
     _log(context, stage, "", results)
-    return _result([result.data_hash or result.status for result in results.values()])
+    hashes = [result.data_hash or result.status for result in results.values()]
+    return dg.MaterializeResult(data_version=data_version(hashes))
 
 
 def _metadata(
@@ -113,9 +113,9 @@ def _metadata(
     return found
 
 
-def _matching(context: dg.AssetExecutionContext, key: str) -> str:
-    """The run's own key object for ``key``: Dagster looks multi-partition metadata up by it."""
-    return next(own for own in context.partition_keys if str(own) == key)
+def own_keys(context: dg.AssetExecutionContext) -> dict[str, str]:
+    """The run's own key object by its text: Dagster looks multi-partition metadata up by the object."""
+    return {str(key): key for key in context.partition_keys}
 
 
 def _log(context: dg.AssetExecutionContext, stage: Stage, symbol: str, results: Mapping[date, PartitionResult]) -> None:
@@ -125,7 +125,6 @@ def _log(context: dg.AssetExecutionContext, stage: Stage, symbol: str, results: 
     context.log.info(f"{stage.table} {symbol}: {tally}")
 
 
-def _result(hashes: list[str]) -> dg.MaterializeResult:
-    # Dagster takes one data version per step; on a range it covers the content of the whole range.
-    version = hashes[0] if len(hashes) == 1 else hash_of(hashes)
-    return dg.MaterializeResult(data_version=dg.DataVersion(version))
+def data_version(hashes: Sequence[str]) -> dg.DataVersion:
+    """Content version of a step: Dagster takes one, so on a range it covers the content of the whole range."""
+    return dg.DataVersion(hashes[0] if len(hashes) == 1 else hash_of(hashes))

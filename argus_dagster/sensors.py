@@ -9,11 +9,11 @@ import dagster as dg
 
 from argus_core.market.lake import hash_of
 from argus_dagster.assets.bars import BARS, BARS_RAW
-from argus_dagster.assets.experiments import experiment_keys, experiments_hash
+from argus_dagster.assets.experiments import experiments_current
 from argus_dagster.assets.option_snapshots import OPTION_SNAPSHOTS
 from argus_dagster.assets.outcomes import OUTCOMES
 from argus_dagster.assets.regimes import MARKET_RISK, REFERENCE_BARS, REGIMES, RISK_FLOW
-from argus_dagster.assets.selection import cycle_inputs
+from argus_dagster.assets.selection import open_cycle
 from argus_dagster.notifications import notify
 from argus_dagster.partitions import date_symbol_key
 from argus_dagster.workspace import Workspace
@@ -94,22 +94,16 @@ def due_phases(workspace: Workspace, day: date) -> Iterator[tuple[str, list[str]
         wide = [stage.inputs_hash(workspace, "", day) or "-" for stage in stages]
         yield "market_wide", [day.isoformat()], hash_of(wide)
         return
-    waiting = [s for s in ready if not _experiments_current(workspace, s, day)]
+    waiting = [s for s in ready if not experiments_current(workspace, s, day)]
     if waiting:
         labels = [workspace.stamp("outcomes", s, day) for s in waiting]
         mark = hash_of([*(stamp.data_hash if stamp else "-" for stamp in labels), workspace.project.config_hash])
         yield "research", [date_symbol_key(day, s) for s in waiting], mark
         return
     stamp = workspace.results.stamp("candidates", date=day)
-    inputs = cycle_inputs(workspace, day)
+    inputs = open_cycle(workspace, day).inputs
     if stamp is None or stamp.inputs_hash != inputs:
         yield "selection", [day.isoformat()], inputs
-
-
-def _experiments_current(workspace: Workspace, symbol: str, day: date) -> bool:
-    """Whether the stored experiments rest on labels, settings and code as they are now."""
-    stamp = workspace.results.stamp("experiments", **experiment_keys(symbol, day))
-    return stamp is not None and stamp.inputs_hash == experiments_hash(workspace, symbol, day)
 
 
 def build_sensors(workspace: Workspace, jobs: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:

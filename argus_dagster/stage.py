@@ -8,7 +8,7 @@ and data hashes of everything it was computed from) equals the one in its footer
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
@@ -45,7 +45,6 @@ class Stage:
     config_hash: Callable[[Workspace], str]
     inputs_hash: InputsHash
     compute: Compute
-    producer: str = field(default="")
 
     def due(self, workspace: Workspace, symbol: str, days: Sequence[date]) -> list[date]:
         """The days whose partition can be computed and is missing or rests on other inputs."""
@@ -71,7 +70,7 @@ class Stage:
                     frame,
                     keys=self.keys(workspace, symbol, day),
                     config_hash=self.config_hash(workspace),
-                    producer=self.producer or self.table,
+                    producer=self.table,
                     inputs_hash=hashes[day],
                 )
                 results[day] = PartitionResult("computed", written.rows, written.data_hash)

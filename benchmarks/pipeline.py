@@ -72,11 +72,12 @@ def run(mode: str, folder: Path) -> list[dict[str, object]]:
             timed(f"replay_pack + experiments {symbol}", lambda s=symbol: experiments.run_partition(workspace, s, END))
 
         def select() -> None:
-            evaluation = selection.judge(workspace, END)
-            selection.store(workspace, END, evaluation)
-            allocation = allocations.size(workspace, END, evaluation.candidates)
-            allocations.store(workspace, END, allocation, newest=True)
-            allocations.write_report(workspace, END)
+            cycle = selection.open_cycle(workspace, END)
+            evaluation = selection.judge(workspace, cycle)
+            selection.store(workspace, cycle, evaluation)
+            allocation = allocations.size(workspace, cycle, evaluation.candidates)
+            allocations.store(workspace, END, allocation)
+            allocations.write_report(workspace, cycle)
 
         timed("selection + report", select)
         return rows

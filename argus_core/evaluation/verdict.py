@@ -22,6 +22,7 @@ from argus_core.evaluation.sharpe import (
     probabilistic_sharpe,
     track_record_of_maximum,
 )
+from argus_core.market.lake import write_atomically
 from argus_core.settings import EvaluationSettings, ExperimentSettings, KillThresholds
 
 #: Metrics carried from the run row into rankings and candidates.
@@ -237,11 +238,9 @@ def rankings_document(evaluation: Evaluation, *, date: Any, generated_at: str) -
 
 
 def write_document(path: Path, document: Mapping[str, Any]) -> None:
-    """Write ``document`` as indented JSON, whole or not at all (temporary file, then rename)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_text(json.dumps(document, indent=2, default=str, allow_nan=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    """Write ``document`` as indented JSON, whole or not at all."""
+    text = json.dumps(document, indent=2, default=str, allow_nan=False) + "\n"
+    write_atomically(path, text.encode())
 
 
 def _trial_sharpes(trials: Sequence[Mapping[str, Any]], ledger: pl.DataFrame) -> dict[str, float | None]:

@@ -133,6 +133,7 @@ class LandedSource:
         self._instruments = project.universe.instruments if project else {}
         self._cache: OrderedDict[tuple[int, str, str], tuple[np.ndarray, pl.DataFrame]] = OrderedDict()
         self._periods: dict[tuple[int, str], list[str]] = {}
+        self._reference_hashes: dict[tuple[tuple[str, ...], date], str] = {}
 
     def bars(self, instrument: Instrument, day: date) -> pl.DataFrame:
         if not self._calendar.is_session(day):
@@ -175,7 +176,11 @@ class LandedSource:
         return _hash_of_rows(self.bars(instrument, day))
 
     def reference_fingerprint(self, symbols: Sequence[str], day: date) -> str:
-        return _hash_of_rows(self.references(symbols, day))
+        # Every date's gate asks for the sessions before it too.
+        key = (tuple(symbols), day)
+        if key not in self._reference_hashes:
+            self._reference_hashes[key] = _hash_of_rows(self.references(symbols, day))
+        return self._reference_hashes[key]
 
     def option_fingerprint(self, underlying: str, day: date) -> str:
         stamp = self._lake.stamp(OPTIONS, underlying=underlying, date=day)

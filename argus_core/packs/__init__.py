@@ -3,9 +3,10 @@
 from argus_core.packs.frame import assemble_frame, decision_frame
 from argus_core.packs.join import as_of_join
 from argus_core.packs.pack import Pack, PackError, PackManifest, TableEntry, export_json, open_pack
-from argus_core.packs.sealing import pack_config_hash, seal_pack
+from argus_core.packs.sealing import STANDING_SESSIONS, pack_config_hash, seal_pack
 
 __all__ = [
+    "STANDING_SESSIONS",
     "Pack",
     "PackError",
     "PackManifest",

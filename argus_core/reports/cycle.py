@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from argus_core.evaluation.joint import align_returns
+from argus_core.market.lake import write_atomically
 from argus_core.reports import sections
 from argus_core.reports.figures import drawdown_figure, equity_figure, fan_figure, plotly_script, sharpe_figure
 from argus_core.reports.page import page, section
@@ -61,10 +62,7 @@ def cycle_report(
             sections.provenance(project_summary, runs, evaluation),
         ]
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_text(page(f"Argus · research cycle {date}", body, script), encoding="utf-8")
-    temporary.replace(path)
+    write_atomically(path, page(f"Argus · research cycle {date}", body, script).encode())
     return path
 
 

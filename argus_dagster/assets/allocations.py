@@ -8,7 +8,8 @@ import dagster as dg
 import polars as pl
 
 from argus_core.market.lake import hash_of
-from argus_dagster.assets.selection import decided_at, is_newest, judge, kill_counts, read_cycle
+from argus_dagster.assets.selection import Cycle, decided_at, is_newest, judge, kill_counts, open_cycle, read_cycle
+from argus_dagster.materialisation import data_version
 from argus_dagster.metadata import counts, preview
 from argus_dagster.partitions import Partitions
 from argus_dagster.workspace import Workspace
@@ -18,19 +19,19 @@ if TYPE_CHECKING:
     from argus_core.evaluation import Evaluation
 
 
-def size(workspace: Workspace, day: date, candidates: pl.DataFrame) -> "Allocation":
-    """Size the candidates of a date."""
+def size(workspace: Workspace, cycle: Cycle, candidates: pl.DataFrame) -> "Allocation":
+    """Size the candidates of a cycle."""
     from argus_core.allocation import allocate
 
     settings = workspace.project.loop.evaluation
     return allocate(
         candidates,
-        read_cycle(workspace, "experiment_returns", day),
+        read_cycle(workspace, cycle, "experiment_returns"),
         settings.allocation,
         equity=settings.equity,
         min_dsr=settings.min_dsr,
         min_composite_score=settings.min_composite_score,
-        generated_at=decided_at(workspace, day),
+        generated_at=decided_at(workspace, cycle.day),
     )
 
 
@@ -56,12 +57,12 @@ def report_path(workspace: Workspace, day: date) -> Path:
     return workspace.project.resolve(workspace.project.loop.evaluation.report_output_dir) / f"cycle_{day}.html"
 
 
-def write_report(workspace: Workspace, day: date) -> Path:
-    """Write the HTML report of a date from its stored experiments."""
+def write_report(workspace: Workspace, cycle: Cycle) -> Path:
+    """Write the HTML report of a cycle from its stored experiments."""
     from argus_core.reports import cycle_report
 
-    evaluation: Evaluation = judge(workspace, day)
-    project = workspace.project
+    evaluation: Evaluation = judge(workspace, cycle)
+    day, project = cycle.day, workspace.project
     return cycle_report(
         report_path(workspace, day),
         date=day,
@@ -74,11 +75,11 @@ def write_report(workspace: Workspace, day: date) -> Path:
             "convention": project.platform.execution.convention,
             "simulation": project.platform.providers.simulation.model_dump(mode="json"),
         },
-        runs=read_cycle(workspace, "experiments", day),
-        returns=read_cycle(workspace, "experiment_returns", day),
-        trades=read_cycle(workspace, "experiment_trades", day),
+        runs=read_cycle(workspace, cycle, "experiments"),
+        returns=read_cycle(workspace, cycle, "experiment_returns"),
+        trades=read_cycle(workspace, cycle, "experiment_trades"),
         evaluation=evaluation,
-        allocation=size(workspace, day, evaluation.candidates),
+        allocation=size(workspace, cycle, evaluation.candidates),
     )
 
 
@@ -97,7 +98,8 @@ def build(partitions: Partitions) -> list[Any]:
         days = sorted(date.fromisoformat(key) for key in context.partition_keys)
         hashes = []
         for day in days:
-            allocation = size(workspace, day, workspace.results.read("candidates", date=day))
+            candidates = workspace.results.read("candidates", date=day)
+            allocation = size(workspace, open_cycle(workspace, day), candidates)
             hashes.append(store(workspace, day, allocation))
             metadata: dict[str, Any] = {
                 "dagster/row_count": allocation.rows.height,
@@ -108,7 +110,7 @@ def build(partitions: Partitions) -> list[Any]:
             if allocation.rows.height:
                 metadata["allocations"] = preview(allocation.rows, rows=20)
             context.add_asset_metadata(metadata, partition_key=day.isoformat())
-        return dg.MaterializeResult(data_version=dg.DataVersion(hashes[0] if len(hashes) == 1 else hash_of(hashes)))
+        return dg.MaterializeResult(data_version=data_version(hashes))
 
     @dg.asset_check(
         name="caps",
@@ -153,7 +155,7 @@ def build(partitions: Partitions) -> list[Any]:
     ) -> dg.MaterializeResult:
         # In a range only the newest date is told: the others can be materialised one by one.
         day = max(date.fromisoformat(key) for key in context.partition_keys)
-        path = write_report(workspace, day)
+        path = write_report(workspace, open_cycle(workspace, day))
         killed = workspace.results.read("killed", date=day)
         return dg.MaterializeResult(
             metadata={

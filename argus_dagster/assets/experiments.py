@@ -11,8 +11,9 @@ import polars as pl
 from argus_core.market.lake import hash_of
 from argus_dagster.assets.option_snapshots import snapshot_keys
 from argus_dagster.assets.replay_pack import seal
+from argus_dagster.materialisation import data_version, own_keys
 from argus_dagster.metadata import counts, fan, plot, preview
-from argus_dagster.partitions import Partitions, days_by_symbol, split_key
+from argus_dagster.partitions import Partitions, date_symbol_key, days_by_symbol, split_key
 from argus_dagster.stage import across_symbols, by_symbol, stamps_hash
 from argus_dagster.workspace import Workspace
 
@@ -20,9 +21,6 @@ TABLES = ("experiments", "experiment_trades", "experiment_returns", "trial_ledge
 
 #: What a pack is sealed from: tables by symbol, and tables across symbols.
 SERIES, ACROSS = ("bars", "outcomes", "regimes"), ("risk_flow", "market_risk")
-
-#: Sessions before the window from which a pack takes the standing market state.
-STANDING_SESSIONS = 6
 
 SHOWN = ("strategy", "sharpe", "total_return", "max_drawdown", "n_trades", "fill_rate", "status", "params")
 
@@ -49,11 +47,11 @@ def experiments_hash(workspace: Workspace, symbol: str, day: date) -> str:
     It reads the footers of the lake, not the pack, so it sees corrected labels before a pack is sealed from them.
     """
     from argus_core.experiments import experiment_inputs_hash
-    from argus_core.packs import pack_config_hash
+    from argus_core.packs import STANDING_SESSIONS, pack_config_hash
 
     project = workspace.project
     window = workspace.window(day)
-    back = max(project.loop.pack.warmup_days, STANDING_SESSIONS)
+    back = project.loop.pack.warmup_days + STANDING_SESSIONS
     days = [*workspace.calendar.last_sessions(window[0], back + 1)[:-1], *window]
     series = [stamps_hash(workspace, table, [by_symbol(workspace, symbol, d) for d in days]) for table in SERIES]
     chains = stamps_hash(workspace, "option_snapshots", [snapshot_keys(workspace, symbol, d) for d in days])
@@ -63,6 +61,13 @@ def experiments_hash(workspace: Workspace, symbol: str, day: date) -> str:
     return hash_of(
         [*series, chains, *market, pack_config_hash(project, symbol), experiment_inputs_hash(project), str(window)]
     )
+
+
+def experiments_current(workspace: Workspace, symbol: str, day: date) -> bool:
+    """Whether the stored experiments of a partition rest on labels, settings and code as they are now."""
+    inputs = experiments_hash(workspace, symbol, day)
+    stamps = [workspace.results.stamp(table, **experiment_keys(symbol, day)) for table in TABLES]
+    return all(stamp is not None and stamp.inputs_hash == inputs for stamp in stamps)
 
 
 def with_earlier_trials(workspace: Workspace, keys: dict[str, str | date], ledger: pl.DataFrame) -> pl.DataFrame:
@@ -84,10 +89,9 @@ def run_partition(workspace: Workspace, symbol: str, day: date) -> PartitionRuns
 
     project = workspace.project
     keys = experiment_keys(symbol, day)
-    inputs = experiments_hash(workspace, symbol, day)
-    stamps = [workspace.results.stamp(table, **keys) for table in TABLES]
-    if all(stamp is not None and stamp.inputs_hash == inputs for stamp in stamps):
+    if experiments_current(workspace, symbol, day):
         return PartitionRuns(workspace.results.read("experiments", **keys), True)
+    inputs = experiments_hash(workspace, symbol, day)
     pack = seal(workspace, symbol, day)
     found = run_experiments(pack, project, calendar=workspace.calendar)
     ledger = with_earlier_trials(workspace, keys, found.ledger)
@@ -148,17 +152,18 @@ def build(partitions: Partitions) -> list[Any]:
         description="All strategies and sweeps of the config on one pack, with robustness blocks and the trial ledger.",
     )
     def experiments(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
-        hashes = []
+        hashes, keys = [], own_keys(context)
         for symbol, days in days_by_symbol(context.partition_keys).items():
             for day in days:
                 partition = run_partition(workspace, symbol, day)
                 workspace.tell("experiments", symbol, day)
                 stamp = workspace.results.stamp("experiments", **experiment_keys(symbol, day))
                 hashes.append(stamp.data_hash if stamp else "-")
-                key = next(k for k in context.partition_keys if str(k) == f"{day}|{symbol}")
-                context.add_asset_metadata(_metadata(workspace, symbol, day, partition), partition_key=key)
+                context.add_asset_metadata(
+                    _metadata(workspace, symbol, day, partition), partition_key=keys[date_symbol_key(day, symbol)]
+                )
                 context.log.info(f"experiments {symbol} {day}: {partition.runs.height} runs, reused {partition.reused}")
-        return dg.MaterializeResult(data_version=dg.DataVersion(hashes[0] if len(hashes) == 1 else hash_of(hashes)))
+        return dg.MaterializeResult(data_version=data_version(hashes))
 
     @dg.asset_check(
         name="no_lookahead",

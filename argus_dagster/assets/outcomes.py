@@ -25,8 +25,9 @@ def _inputs(workspace: Workspace, symbol: str, day: date) -> str | None:
     if workspace.stamp("bars", symbol, day) is None:
         return None
     reach = _reach(workspace, symbol, day)
-    newest = workspace.published_days(symbol)[-1]
-    # Later sessions matter only through the watermark: whether the windows of this day are over.
+    # Later sessions matter only through the watermark: whether the windows of this day are over. The lake is listed
+    # only where the last of them has no bars, which is near the end of the series.
+    newest = reach[-1] if workspace.stamp("bars", symbol, reach[-1]) else workspace.published_days(symbol)[-1]
     over = "over" if newest >= reach[-1] else str(newest)
     keys = [by_symbol(workspace, symbol, d) for d in reach]
     return stamps_hash(

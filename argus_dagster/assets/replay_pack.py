@@ -6,10 +6,10 @@ from typing import Any
 
 import dagster as dg
 
-from argus_core.market.lake import hash_of
 from argus_core.packs import Pack, PackError, seal_pack
+from argus_dagster.materialisation import data_version, own_keys
 from argus_dagster.metadata import counts, plot
-from argus_dagster.partitions import Partitions, days_by_symbol
+from argus_dagster.partitions import Partitions, date_symbol_key, days_by_symbol
 from argus_dagster.workspace import Workspace
 
 
@@ -72,13 +72,12 @@ def build(partitions: Partitions, workspace: Workspace) -> list[Any]:
         description="Bars, outcomes, regimes, chains and market state of one window, sealed under one hash.",
     )
     def replay_pack(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
-        hashes = []
+        hashes, keys = [], own_keys(context)
         for symbol, days in days_by_symbol(context.partition_keys).items():
             for day in days:
                 pack = seal(workspace, symbol, day)
                 manifest = pack.manifest
                 hashes.append(pack.pack_hash)
-                key = next(k for k in context.partition_keys if str(k) == f"{day}|{symbol}")
                 context.add_asset_metadata(
                     {
                         "pack_hash": pack.pack_hash,
@@ -89,8 +88,8 @@ def build(partitions: Partitions, workspace: Workspace) -> list[Any]:
                         "rows": counts({name: entry.rows for name, entry in manifest.tables.items()}),
                         "close": plot(pack.table("bars")["close"].to_list()),
                     },
-                    partition_key=key,
+                    partition_key=keys[date_symbol_key(day, symbol)],
                 )
-        return dg.MaterializeResult(data_version=dg.DataVersion(hashes[0] if len(hashes) == 1 else hash_of(hashes)))
+        return dg.MaterializeResult(data_version=data_version(hashes))
 
     return [replay_pack]

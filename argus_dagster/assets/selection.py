@@ -1,6 +1,6 @@
 """`rankings`, `killed`, `candidates`: which runs of a date live, over all symbols, and why the others do not."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +8,8 @@ import dagster as dg
 import polars as pl
 
 from argus_core.market.lake import LakeError, hash_of
-from argus_dagster.assets.experiments import TABLES, experiment_keys, experiments_hash
+from argus_dagster.assets.experiments import TABLES, experiment_keys, experiments_current
+from argus_dagster.materialisation import data_version
 from argus_dagster.metadata import counts, preview
 from argus_dagster.partitions import Partitions
 from argus_dagster.workspace import Workspace
@@ -21,69 +22,66 @@ RESULTS = ("rankings", "killed", "candidates")
 SHOWN = ("rank", "strategy", "symbol", "score", "sharpe", "dsr", "verdict", "params")
 
 
-def read_cycle(workspace: Workspace, table: str, day: date) -> pl.DataFrame:
-    """One experiments table of a date over all symbols of the config, in config order."""
-    return workspace.judged.read_many(
-        table, [experiment_keys(symbol, day) for symbol in current_symbols(workspace, day)]
-    )
+@dataclass(frozen=True)
+class Cycle:
+    """The experiments of a date that may be judged: found once, read by every step.
+
+    ``inputs`` is the hash of those experiments and of the settings that judge them.
+    """
+
+    day: date
+    symbols: tuple[str, ...]
+    inputs: str
 
 
-def current_symbols(workspace: Workspace, day: date) -> list[str]:
-    """Symbols whose stored experiments of a date rest on data, settings and code as they are now.
+def open_cycle(workspace: Workspace, day: date) -> Cycle:
+    """Find the symbols whose stored experiments of a date rest on data, settings and code as they are now.
 
     What an earlier config left behind must not be judged as if it were this one's. Experiments of another loop
     (`evaluation.input_dir`) are taken as they are.
     """
-    if workspace.project.loop.evaluation.input_dir:
-        return list(workspace.symbols)
-    found = []
-    for symbol in workspace.symbols:
-        stamp = workspace.judged.stamp("experiments", **experiment_keys(symbol, day))
-        if stamp is not None and stamp.inputs_hash == experiments_hash(workspace, symbol, day):
-            found.append(symbol)
-    return found
-
-
-def cycle_inputs(workspace: Workspace, day: date) -> str:
-    """Hash of the experiments that a date's selection rests on, and of the settings that judge them."""
+    settings = workspace.project.loop.evaluation
+    symbols = tuple(s for s in workspace.symbols if settings.input_dir or experiments_current(workspace, s, day))
     stamps = [
         workspace.judged.stamp(table, **experiment_keys(symbol, day))
         for symbol in workspace.symbols
         for table in TABLES
     ]
-    project = workspace.project
-    thresholds = project.loop.evaluation.kill_thresholds_file
-    overrides = project.resolve(thresholds).read_text() if thresholds else ""
-    current = ",".join(current_symbols(workspace, day))
-    settings = project.loop.evaluation.config_hash
-    return hash_of([*(s.data_hash if s else "-" for s in stamps), settings, overrides, current])
+    thresholds = settings.kill_thresholds_file
+    overrides = workspace.project.resolve(thresholds).read_text() if thresholds else ""
+    found = [s.data_hash if s else "-" for s in stamps]
+    return Cycle(day, symbols, hash_of([*found, settings.config_hash, overrides, ",".join(symbols)]))
 
 
-def judge(workspace: Workspace, day: date) -> "Evaluation":
-    """Evaluate all runs of a date."""
+def read_cycle(workspace: Workspace, cycle: Cycle, table: str) -> pl.DataFrame:
+    """One experiments table of a cycle over its symbols, in config order."""
+    return workspace.judged.read_many(table, [experiment_keys(symbol, cycle.day) for symbol in cycle.symbols])
+
+
+def judge(workspace: Workspace, cycle: Cycle) -> "Evaluation":
+    """Evaluate all runs of a cycle."""
     from argus_core.evaluation import evaluate, read_thresholds
 
     project = workspace.project
     thresholds = project.loop.evaluation.kill_thresholds_file
-    inputs = cycle_inputs(workspace, day)
-    if inputs in workspace.evaluations:
-        return workspace.evaluations[inputs]
-    runs = read_cycle(workspace, "experiments", day)
+    if cycle.inputs in workspace.evaluations:
+        return workspace.evaluations[cycle.inputs]
+    runs = read_cycle(workspace, cycle, "experiments")
     if runs.is_empty():
         raise LakeError(
-            f"rankings {day}: no experiments that rest on the data, settings and code as they are. "
+            f"rankings {cycle.day}: no experiments that rest on the data, settings and code as they are. "
             "Materialise `experiments` of this date first (argus loop --once)."
         )
     workspace.evaluations.clear()
-    workspace.evaluations[inputs] = evaluate(
+    workspace.evaluations[cycle.inputs] = evaluate(
         runs,
-        read_cycle(workspace, "experiment_returns", day),
-        read_cycle(workspace, "trial_ledger", day),
+        read_cycle(workspace, cycle, "experiment_returns"),
+        read_cycle(workspace, cycle, "trial_ledger"),
         project.loop.evaluation,
         project.loop.experiment,
         threshold_overrides=read_thresholds(project.resolve(thresholds)) if thresholds else None,
     )
-    return workspace.evaluations[inputs]
+    return workspace.evaluations[cycle.inputs]
 
 
 def decided_at(workspace: Workspace, day: date) -> str:
@@ -91,11 +89,11 @@ def decided_at(workspace: Workspace, day: date) -> str:
     return workspace.calendar.session_bounds(day)[1].isoformat()
 
 
-def store(workspace: Workspace, day: date, evaluation: "Evaluation") -> dict[str, str]:
-    """Write the three tables and the JSON files of a date; return the data hash of each table."""
+def store(workspace: Workspace, cycle: Cycle, evaluation: "Evaluation") -> dict[str, str]:
+    """Write the three tables and the JSON files of a cycle; return the data hash of each table."""
     from argus_core.evaluation import rankings_document, write_document, write_json
 
-    inputs = cycle_inputs(workspace, day)
+    day = cycle.day
     hashes = {}
     for name in RESULTS:
         written = workspace.results.write(
@@ -104,7 +102,7 @@ def store(workspace: Workspace, day: date, evaluation: "Evaluation") -> dict[str
             keys={"date": day},
             config_hash=workspace.project.loop.evaluation.config_hash,
             producer=name,
-            inputs_hash=inputs,
+            inputs_hash=cycle.inputs,
         )
         hashes[name] = written.data_hash
     project = workspace.project
@@ -165,21 +163,18 @@ def build(partitions: Partitions) -> list[Any]:
         days = sorted(date.fromisoformat(key) for key in context.partition_keys)
         versions: dict[str, list[str]] = {name: [] for name in RESULTS}
         for day in days:
-            evaluation = judge(workspace, day)
-            for name, version in store(workspace, day, evaluation).items():
+            cycle = open_cycle(workspace, day)
+            evaluation = judge(workspace, cycle)
+            for name, version in store(workspace, cycle, evaluation).items():
                 versions[name].append(version)
                 context.add_asset_metadata(
                     _metadata(evaluation, name), asset_key=dg.AssetKey(name), partition_key=day.isoformat()
                 )
             context.log.info(f"{day}: {evaluation.rankings.height} runs, {evaluation.candidates.height} candidates")
         for name in RESULTS:
-            yield dg.MaterializeResult(asset_key=name, data_version=dg.DataVersion(_version(versions[name])))
+            yield dg.MaterializeResult(asset_key=name, data_version=data_version(versions[name]))
 
     return [selection]
-
-
-def _version(hashes: Sequence[str]) -> str:
-    return hashes[0] if len(hashes) == 1 else hash_of(hashes)
 
 
 def _metadata(evaluation: "Evaluation", name: str) -> dict[str, Any]:

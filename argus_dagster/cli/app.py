@@ -251,11 +251,12 @@ def evaluate(
     from argus_dagster.assets import allocations, selection
 
     workspace, when = open_at(config, day)
-    evaluation = selection.judge(workspace, when)
-    selection.store(workspace, when, evaluation)
-    allocation = allocations.size(workspace, when, evaluation.candidates)
+    cycle = selection.open_cycle(workspace, when)
+    evaluation = selection.judge(workspace, cycle)
+    selection.store(workspace, cycle, evaluation)
+    allocation = allocations.size(workspace, cycle, evaluation.candidates)
     allocations.store(workspace, when, allocation)
-    path = allocations.write_report(workspace, when)
+    path = allocations.write_report(workspace, cycle)
     if as_json:
         print(evaluation.rankings.write_json())
         return
