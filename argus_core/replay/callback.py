@@ -91,7 +91,7 @@ class _Engine:
         symbol: str,
         tape: OptionTape | None,
     ) -> None:
-        self.strategy, self.instrument, self.execution = strategy, instrument, execution
+        self.strategy, self.instrument, self.execution, self.symbol = strategy, instrument, execution, symbol
         self.rows = _plain_rows(frame)
         self.last = frame.height - 1
         self.immediate = execution.price_basis == "signal_close"
@@ -136,7 +136,7 @@ class _Engine:
     def _decide(self, j: int) -> None:
         view, book, desk = self.view, self.book, self.desk
         view.equity, view.cash, view.pending = book.equity, book.cash, len(self.orders) + len(desk.orders)
-        view.positions = tuple(_seen(p) for p in book.positions.values()) if book.positions else ()
+        view.positions = tuple(_seen(p, self.symbol) for p in book.positions.values()) if book.positions else ()
         view._snapshot = desk.newest
         intents = self.strategy.on_bar(view)
         if not intents:
@@ -389,8 +389,8 @@ def _optional(frame: pl.DataFrame, name: str, dtype: Any, default: Any) -> pl.Se
     return frame[name].cast(dtype).fill_null(default)
 
 
-def _seen(p: Position) -> OpenPosition:
-    return OpenPosition(p.position_id, p.side, p.quantity, p.entry_us, p.entry_price, p.legs, p.mark, p.tag)
+def _seen(p: Position, symbol: str) -> OpenPosition:
+    return OpenPosition(p.position_id, p.side, p.quantity, p.entry_us, p.entry_price, p.legs, p.mark, p.tag, symbol)
 
 
 def _opens(order: Order) -> bool:

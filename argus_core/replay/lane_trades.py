@@ -269,7 +269,7 @@ def _trade_frame(columns: dict[str, np.ndarray], offsets: np.ndarray, market: Ma
         },
         schema_overrides={"trade_id": pl.String, "exit_reason": pl.String},
     )
-    return frame.with_columns(symbol=pl.lit(symbol), legs=pl.lit("")).select(
+    return frame.with_columns(symbol=pl.lit(symbol), legs=pl.lit(""), flags=pl.lit("")).select(
         pl.col(name).cast(dtype) for name, dtype in TRADE_SCHEMA.items()
     )
 

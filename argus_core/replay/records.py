@@ -79,6 +79,7 @@ class Recorder:
                 "entry_trade_date": self._frame["trade_date"][position.entry_row],
                 "exit_trade_date": self._frame["trade_date"][row],
                 "legs": legs_json(position.legs),
+                "flags": "",
             }
         )
 

@@ -33,7 +33,18 @@ REJECT_REASONS = (
 )
 
 #: Values of the column ``exit_reason``.
-EXIT_REASONS = ("signal", "stop", "target", "time", "expiry", "forced", "profit_target", "stop_loss")
+EXIT_REASONS = (
+    "signal",
+    "stop",
+    "break_even",
+    "trailing",
+    "target",
+    "time",
+    "expiry",
+    "forced",
+    "profit_target",
+    "stop_loss",
+)
 
 #: Label of a trade or row whose regime is not known.
 UNKNOWN = "UNKNOWN"
@@ -42,7 +53,8 @@ UNKNOWN = "UNKNOWN"
 #: inside a bar (stop, target) and at its close its end. Money in dollars net of all costs, ``costs`` = spread,
 #: slippage and commission of both sides. mae and mfe are fractions of the entry price, mae <= 0 <= mfe. Regime
 #: labels are those known when the entry filled (row before the entry bar; the decision row for ``signal_close``);
-#: session and trade date are those of the entry bar. ``legs``: JSON of option legs, "" for shares.
+#: session and trade date are those of the entry bar. ``legs``: JSON of option legs, "" for shares. ``flags``: what the
+#: replay could not model, sorted and joined by commas ("assignment", "early_exercise", "dividend", ...); "" where none.
 TRADE_SCHEMA: Mapping[str, pl.DataType] = {
     "trade_id": pl.String(),
     "symbol": pl.String(),
@@ -66,6 +78,7 @@ TRADE_SCHEMA: Mapping[str, pl.DataType] = {
     "entry_trade_date": pl.Date(),
     "exit_trade_date": pl.Date(),
     "legs": pl.String(),
+    "flags": pl.String(),
 }
 
 #: One row per trade date that is not warm-up: equity at its last bar, return against the day before (the first day

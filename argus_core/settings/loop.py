@@ -21,6 +21,9 @@ class PackSettings(Settings):
     packs_output_dir: str = "data/packs"
     db_path: str | None = Field(None, description="lake root; overrides lake.root of the platform settings")
     warmup_days: int = Field(0, ge=0, description="sessions before the window, marked as warm-up, never traded")
+    references: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict, description="symbol -> other symbols whose bars its pack carries, to read and to trade"
+    )
 
     @model_validator(mode="after")
     def _window(self) -> PackSettings:

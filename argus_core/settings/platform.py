@@ -176,7 +176,9 @@ class RiskFlowSettings(Settings):
 class ExecutionSettings(Settings):
     """How orders fill. Printed in every manifest."""
 
-    price_basis: Literal["next_open", "next_worst", "signal_close"] = "next_open"
+    price_basis: Literal["next_open", "next_worst", "next_close", "signal_close"] = Field(
+        "next_open", description="signal_close fills at the price that decided: for comparison with other engines only"
+    )
     latency_seconds: float = Field(0.0, ge=0)
     slippage_bps: float = Field(0.5, ge=0, description="added to half the spread on every market fill")
     commission_per_share: float = Field(0.0035, ge=0)

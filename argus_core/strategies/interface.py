@@ -16,20 +16,37 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
+from argus_core.strategies.family import Family
+
 if TYPE_CHECKING:
     from argus_core.options.tape import OptionSnapshot
 
-#: Columns of a columnar intent frame; all but ``enter`` may be left out (defaults in brackets).
-#: enter +1 long, -1 short, 0 nothing; exit (False); size: share of equity (1.0); quantity: fixed shares, wins over size
-#: (null: by size); distances in price units (null: none).
+#: Columns of a columnar intent frame; all but ``enter`` may be left out (defaults in brackets). docs/replay.md has the
+#: rules. The row that decides an entry gives all its values; null means the default.
+#: enter: +1 long, -1 short, 0 nothing; exit (False): close every lot.
+#: Size of an entry, the first that is given of: quantity (shares), notional (dollars), risk (share of equity lost at
+#: the stop; needs a stop or trailing distance), target_volatility (annualised share of equity) over volatility
+#: (annualised, of the instrument), size (share of equity times leverage; 1.0).
+#: Distances in price units from the entry price (none): stop, target, trail (stop that follows the best price),
+#: break_even (favourable move after which the stop stands at the entry price). max_hold_seconds (none).
+#: max_entries (1): lots held at most, each with its own exits; the pyramiding limit.
+#: confidence (null), 0..1: for signals only, orders do not depend on it.
 INTENT_COLUMNS: Mapping[str, pl.DataType] = {
     "enter": pl.Int8(),
     "exit": pl.Boolean(),
     "size": pl.Float64(),
     "quantity": pl.Float64(),
+    "notional": pl.Float64(),
+    "risk": pl.Float64(),
+    "target_volatility": pl.Float64(),
+    "volatility": pl.Float64(),
     "stop_distance": pl.Float64(),
     "target_distance": pl.Float64(),
+    "trail_distance": pl.Float64(),
+    "break_even_distance": pl.Float64(),
     "max_hold_seconds": pl.Float64(),
+    "max_entries": pl.Int32(),
+    "confidence": pl.Float64(),
 }
 
 
@@ -44,6 +61,8 @@ class Strategy(ABC):
 
     strategy_id: ClassVar[str]
     Params: ClassVar[type[Params]] = Params
+    #: What the strategy's family may do; runs that break it are rejected.
+    family: ClassVar[Family] = Family()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -72,15 +91,22 @@ class Leg:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What a callback strategy wants. Opens a position, or closes the one named by ``position_id``.
+    """What a callback strategy wants: open a position, close the one named by ``position_id``, or cancel the order
+    named by ``order_id``.
 
-    ``size`` is a share of equity (shares); ``quantity`` a number of shares or of option structures and wins over
-    ``size``; for options ``size`` is the share of equity at risk. Distances are in price units of the instrument and
-    for shares only: options are closed by a close intent, whose ``tag`` (profit_target, stop_loss, time) becomes the
-    exit reason.
+    Sizes and distances mean what the columns of `INTENT_COLUMNS` mean. For options ``quantity`` is a number of
+    structures and ``size`` the share of equity at risk; distances are for shares only: options are closed by a close
+    intent, whose ``tag`` (profit_target, stop_loss, time) becomes the exit reason.
+
+    Attributes:
+        symbol: instrument traded; None: the primary symbol of the replay.
+        order: market; limit (fills at ``price`` once a bar trades one tick through it); stop (a market order once a
+            bar touches ``price``). Shares only; limit and stop orders rest until filled, cancelled or expired.
+        expires_seconds: a resting order dies so long after its decision; None: it rests to the end.
+        confidence: 0..1, for signals only.
     """
 
-    action: Literal["open", "close"]
+    action: Literal["open", "close", "cancel"]
     side: Literal[1, -1] = 1
     size: float | None = None
     quantity: float | None = None
@@ -90,6 +116,18 @@ class Intent:
     max_hold_seconds: float | None = None
     position_id: str | None = None
     tag: str = ""
+    symbol: str | None = None
+    notional: float | None = None
+    risk: float | None = None
+    target_volatility: float | None = None
+    volatility: float | None = None
+    trail_distance: float | None = None
+    break_even_distance: float | None = None
+    order: Literal["market", "limit", "stop"] = "market"
+    price: float | None = None
+    expires_seconds: float | None = None
+    order_id: str | None = None
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,24 +143,45 @@ class OpenPosition:
     #: Dollars per share (or per structure) that closing costs now, on the adverse side; None: no usable quote.
     close_price: float | None
     tag: str
+    symbol: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenOrder:
+    """An order that waits for its fill, as its strategy sees it."""
+
+    order_id: str
+    symbol: str
+    decided_us: int
+    intent: Intent
 
 
 class BarView(Protocol):
-    """What a callback strategy sees at a bar end: the barrier view, nothing later."""
+    """What a callback strategy sees at a bar end: the barrier view, nothing later.
 
+    ``symbol`` in the methods names a reference symbol of the replay; None is the primary one.
+    """
+
+    #: Decision time, microseconds since the epoch.
     now_us: int
+    #: Row of the primary symbol's decision frame.
     index: int
     equity: float
     cash: float
     positions: Sequence[OpenPosition]
-    #: Orders that wait for their fill.
+    #: Number of orders that wait for their fill.
     pending: int
+    orders: Sequence[OpenOrder]
+    #: The primary symbol first, then the references.
+    symbols: tuple[str, ...]
+    #: Symbols whose bar became available at this very moment.
+    fresh: tuple[str, ...]
 
-    def value(self, column: str) -> Any:
-        """Value of the decision-frame column at this bar."""
+    def value(self, column: str, symbol: str | None = None) -> Any:
+        """Value of the decision-frame column at the symbol's newest bar; None where null or before its first bar."""
 
-    def history(self, column: str, count: int) -> Any:
-        """The last ``count`` values of a column, oldest first, this bar included (NumPy array)."""
+    def history(self, column: str, count: int, symbol: str | None = None) -> Any:
+        """The last ``count`` values of a column, oldest first, the newest bar included (NumPy array)."""
 
     def chain(self) -> pl.DataFrame | None:
         """The newest option snapshot received by now (columns of `OptionQuotes`), or None."""
@@ -132,7 +191,12 @@ class BarView(Protocol):
 
 
 class CallbackStrategy(Strategy):
-    """A strategy called at every bar end. One instance per run; state lives on the instance."""
+    """A strategy called at every bar end. One instance per run; state lives on the instance.
+
+    ``clock``: "primary" calls at the bar ends of the primary symbol, "all" at those of every symbol of the replay.
+    """
+
+    clock: ClassVar[Literal["primary", "all"]] = "primary"
 
     def __init__(self, params: Any) -> None:
         self.params = params
