@@ -10,13 +10,14 @@ from argus_core.experiments.rows import RETURN_SCHEMA, RUN_SCHEMA, RUN_TRADE_SCH
 from argus_core.experiments.sweep import expand_sweep, load_sweep
 
 if TYPE_CHECKING:
-    from argus_core.experiments.plan import experiment_inputs_hash, plan_trials, run_identity
+    from argus_core.experiments.plan import experiment_inputs_hash, left_out, plan_trials, run_identity
     from argus_core.experiments.runner import ExperimentSet, run_experiments
 
 # Replay kernels are heavy: they are imported when a runner or a strategy is first asked for.
 _LAZY = {
     "ExperimentSet": "argus_core.experiments.runner",
     "experiment_inputs_hash": "argus_core.experiments.plan",
+    "left_out": "argus_core.experiments.plan",
     "plan_trials": "argus_core.experiments.plan",
     "run_experiments": "argus_core.experiments.runner",
     "run_identity": "argus_core.experiments.plan",
@@ -32,6 +33,7 @@ __all__ = [
     "expand_sweep",
     "experiment_inputs_hash",
     "ledger_of",
+    "left_out",
     "load_sweep",
     "manifests_of",
     "plan_trials",

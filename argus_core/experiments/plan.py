@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 import argus_core
 from argus_core.experiments.sweep import load_sweep
 from argus_core.market.lake import ENGINE_VERSION
-from argus_core.settings import Project, canonical_hash
+from argus_core.settings import Project, SettingsError, canonical_hash
 from argus_core.strategies.interface import Params, Strategy
 from argus_core.strategies.registry import load_strategy, strategy_code_hash
 
@@ -63,12 +63,20 @@ def plan_trials(project: Project, symbol: str, pack_hash: str) -> list[TrialGrou
         if spec.symbols is not None and symbol not in spec.symbols:
             continue
         strategy = load_strategy(spec.strategy_class, root=project.root)
+        if misfit := _misfit(project, strategy, symbol):
+            if spec.symbols is None:
+                continue
+            raise SettingsError(
+                f"{project.source}: strategies: {spec.strategy_class} on {symbol}: {misfit}. Take the symbol out of "
+                "its `symbols`."
+            )
         code = strategy_code_hash(strategy)
         trials, proofs = found.setdefault(strategy, ({}, []))
         base = _validated(strategy, spec.params)[0]
         if base is not None and base not in proofs:
             proofs.append(base)
         sets = load_sweep(project.resolve(spec.sweep), spec.params) if spec.sweep else [dict(spec.params)]
+        _check_swept(strategy, sets, spec.sweep)
         for params in sets:
             model, error = _validated(strategy, params)
             full = model.model_dump(mode="json") if model else params
@@ -78,6 +86,17 @@ def plan_trials(project: Project, symbol: str, pack_hash: str) -> list[TrialGrou
         TrialGroup(strategy, strategy_code_hash(strategy), tuple(trials.values()), tuple(proofs))
         for strategy, (trials, proofs) in found.items()
     ]
+
+
+def left_out(project: Project, symbol: str) -> dict[str, str]:
+    """Strategies of the loop that ``symbol`` does not fit, with the reason: strategy id -> words."""
+    reasons: dict[str, str] = {}
+    for spec in project.loop.strategies:
+        if spec.symbols is None:
+            strategy = load_strategy(spec.strategy_class, root=project.root)
+            if misfit := _misfit(project, strategy, symbol):
+                reasons[strategy.strategy_id] = misfit
+    return reasons
 
 
 def run_identity(
@@ -128,6 +147,22 @@ def engine_hash() -> str:
         digest.update(path.relative_to(root).as_posix().encode())
         digest.update(path.read_bytes())
     return f"{ENGINE_VERSION}-{digest.hexdigest()[:16]}"
+
+
+def _misfit(project: Project, strategy: type[Strategy], symbol: str) -> str:
+    return strategy.family.misfit(project.instrument(symbol), project.loop.pack.references.get(symbol, ()))
+
+
+def _check_swept(strategy: type[Strategy], sets: Sequence[Mapping[str, Any]], sweep: str | None) -> None:
+    """Refuse a sweep over more parameters than the family allows: each one multiplies the ways to be lucky."""
+    allowed = strategy.family.max_swept_parameters
+    names = {name for params in sets for name in params}
+    varied = sorted(n for n in names if len({canonical_hash({"value": params.get(n)}) for params in sets}) > 1)
+    if allowed is not None and len(varied) > allowed:
+        raise SettingsError(
+            f"{sweep}: varies {len(varied)} parameters ({', '.join(varied)}); the family {strategy.family.name} of "
+            f"{strategy.strategy_id} allows {allowed}. Fix some of them in `params`."
+        )
 
 
 def _validated(strategy: type[Strategy], params: Mapping[str, Any]) -> tuple[Params | None, str]:

@@ -12,7 +12,7 @@ import polars as pl
 from argus_core.calendar import ALWAYS_OPEN, TradingCalendar
 from argus_core.experiments.ledger import ledger_of
 from argus_core.experiments.manifests import manifests_of
-from argus_core.experiments.plan import Trial, TrialGroup, plan_trials
+from argus_core.experiments.plan import Trial, TrialGroup, left_out, plan_trials
 from argus_core.experiments.proof import prove_group
 from argus_core.experiments.replays import Market, Replayed, replay_group
 from argus_core.experiments.rows import RETURN_SCHEMA, RUN_TRADE_SCHEMA, as_json, run_frame
@@ -36,6 +36,8 @@ class ExperimentSet:
     manifests: list[dict[str, Any]]
     reused: int = 0
     timings: Mapping[str, float] = field(default_factory=dict)
+    #: strategies that the symbol does not fit -> reason
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
 
 def run_experiments(
@@ -61,6 +63,9 @@ def run_experiments(
         SettingsError: if a strategy cannot be loaded or a sweep file cannot be read.
     """
     groups = plan_trials(project, pack.symbol, pack.pack_hash)
+    skipped = left_out(project, pack.symbol)
+    for name, reason in skipped.items():
+        _say(progress, f"{pack.symbol} {name}: left out, {reason}")
     known = stored.runs.select("run_id", "strategy") if stored is not None else None
     parts: list[tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]] = []
     market: Market | None = None
@@ -90,7 +95,7 @@ def run_experiments(
     )
     trades = trades.sort("run_id", "exit_ts", "entry_ts", "trade_id", maintain_order=True)
     returns = returns.sort("run_id", "trade_date", maintain_order=True)
-    return ExperimentSet(runs, trades, returns, ledger_of(runs, returns), manifests_of(runs), reused, timings)
+    return ExperimentSet(runs, trades, returns, ledger_of(runs, returns), manifests_of(runs), reused, timings, skipped)
 
 
 def _market(pack: Pack, project: Project, calendar: TradingCalendar) -> Market:
@@ -146,7 +151,7 @@ def _run_group(
 def _identity(
     group: TrialGroup, trial: Trial, one: Replayed, pack: Pack, project: Project, days_per_year: int
 ) -> dict[str, Any]:
-    ruin = "" if one.base is None else ruined(one.base)
+    fault = "" if one.base is None else ruined(one.base) or _breach(group, one.base, days_per_year)
     return {
         "run_id": trial.run_id,
         "strategy": group.strategy.strategy_id,
@@ -157,11 +162,17 @@ def _identity(
         "code_hash": group.code_hash,
         "config_hash": project.config_hash,
         "convention": project.platform.execution.convention,
-        "status": FAILED if one.base is None else REJECTED if ruin else OK,
-        "reason": one.error or ruin,
+        "status": FAILED if one.base is None else REJECTED if fault else OK,
+        "reason": one.error or fault,
         "starting_cash": project.loop.experiment.starting_cash,
         "days_per_year": days_per_year,
     }
+
+
+def _breach(group: TrialGroup, result: ReplayResult, days_per_year: int) -> str:
+    return group.strategy.family.breach(
+        trades=result.trades.height, days=result.daily.height, turnover=result.turnover, days_per_year=days_per_year
+    )
 
 
 def ruined(result: ReplayResult) -> str:

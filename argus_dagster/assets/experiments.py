@@ -1,6 +1,6 @@
 """`experiments`: every configured strategy and sweep on one pack. Sweeps are lanes inside the asset."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -31,6 +31,8 @@ class PartitionRuns:
 
     runs: pl.DataFrame
     reused: bool
+    #: strategies left out -> why the symbol does not fit their family
+    skipped: Mapping[str, str]
 
     @property
     def pack_hash(self) -> str:
@@ -85,12 +87,12 @@ def with_earlier_trials(workspace: Workspace, keys: dict[str, str | date], ledge
 def run_partition(workspace: Workspace, symbol: str, day: date) -> PartitionRuns:
     """Run (or reuse) all experiments of one symbol on the pack that ends at ``day`` and store them."""
     # JAX is imported here, not when the code location loads.
-    from argus_core.experiments import run_experiments, write_manifests
+    from argus_core.experiments import left_out, run_experiments, write_manifests
 
     project = workspace.project
     keys = experiment_keys(symbol, day)
     if experiments_current(workspace, symbol, day):
-        return PartitionRuns(workspace.results.read("experiments", **keys), True)
+        return PartitionRuns(workspace.results.read("experiments", **keys), True, left_out(project, symbol))
     inputs = experiments_hash(workspace, symbol, day)
     pack = seal(workspace, symbol, day)
     found = run_experiments(pack, project, calendar=workspace.calendar)
@@ -107,7 +109,7 @@ def run_partition(workspace: Workspace, symbol: str, day: date) -> PartitionRuns
             producer="experiments",
             inputs_hash=inputs,
         )
-    return PartitionRuns(found.runs, False)
+    return PartitionRuns(found.runs, False, found.skipped)
 
 
 def _metadata(workspace: Workspace, symbol: str, day: date, partition: PartitionRuns) -> dict[str, Any]:
@@ -118,6 +120,8 @@ def _metadata(workspace: Workspace, symbol: str, day: date, partition: Partition
         "dagster/row_count": runs.height,
         "pack_hash": partition.pack_hash,
         "reused": partition.reused,
+        "convention": workspace.project.platform.execution.convention,
+        "left_out": dg.MetadataValue.json(dict(partition.skipped)),
         "runs_by_status": counts(dict(runs.group_by("status").len().rows())),
         "trades": int(runs["n_trades"].fill_null(0).sum()),
     }

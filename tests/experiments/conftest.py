@@ -25,6 +25,7 @@ STRATEGIES = '''
 import polars as pl
 from pydantic import Field
 
+from argus_core.strategies.family import Family
 from argus_core.strategies.interface import CallbackStrategy, ColumnarStrategy, Intent, Params
 
 
@@ -45,6 +46,18 @@ class Swing(ColumnarStrategy):
             pl.lit(0.5).alias("size"),
             pl.lit(float(params.hold)).alias("max_hold_seconds"),
         )
+
+
+class CryptoSwing(Swing):
+    """A family of other instruments."""
+
+    family = Family(name="crypto", asset_classes=("crypto",))
+
+
+class CalmSwing(Swing):
+    """A family that trades once a day."""
+
+    family = Family(name="calm", max_trades_per_day=1, max_swept_parameters=1)
 
 
 class Cheater(ColumnarStrategy):

@@ -266,3 +266,21 @@ def test_warmup_sessions_are_neither_traded_nor_counted(loop_of, chain, calendar
     assert found.runs["n_days"].to_list() == [len(days)]
     assert found.trades["entry_trade_date"].min() >= days[0]
     assert np.isfinite(found.returns["daily_return"].to_numpy()).all()
+
+
+def test_a_strategy_keeps_to_its_family(pack, loop_of, calendar):
+    lines: list[str] = []
+    found = run_experiments(pack, loop_of(("CryptoSwing", {}, None)), calendar=calendar, progress=lines.append)
+    assert found.runs.is_empty() and "asset class etf" in found.skipped["CryptoSwing"]
+    assert "left out" in lines[0]
+    loop = loop_of(("CryptoSwing", {}, None))
+    [spec] = loop.loop.strategies
+    named = spec.model_copy(update={"symbols": ("SPY",)})
+    with pytest.raises(SettingsError, match="CryptoSwing on SPY: asset class etf"):
+        run_experiments(
+            pack, replace(loop, loop=loop.loop.model_copy(update={"strategies": (named,)})), calendar=calendar
+        )
+    row = run_experiments(pack, loop_of(("CalmSwing", {}, None)), calendar=calendar).runs.row(0, named=True)
+    assert row["status"] == "rejected" and "trades a day, at most 1 allowed" in row["reason"]
+    with pytest.raises(SettingsError, match=r"varies 2 parameters \(every, hold\).*allows 1"):
+        run_experiments(pack, loop_of(("CalmSwing", {}, "swing.yaml")), calendar=calendar)
