@@ -271,7 +271,8 @@ def test_warmup_sessions_are_neither_traded_nor_counted(loop_of, chain, calendar
 def test_a_strategy_keeps_to_its_family(pack, loop_of, calendar):
     lines: list[str] = []
     found = run_experiments(pack, loop_of(("CryptoSwing", {}, None)), calendar=calendar, progress=lines.append)
-    assert found.runs.is_empty() and "asset class etf" in found.skipped["CryptoSwing"]
+    assert found.runs.is_empty()
+    assert "asset class etf" in found.skipped["CryptoSwing"]
     assert "left out" in lines[0]
     loop = loop_of(("CryptoSwing", {}, None))
     [spec] = loop.loop.strategies
@@ -281,6 +282,7 @@ def test_a_strategy_keeps_to_its_family(pack, loop_of, calendar):
             pack, replace(loop, loop=loop.loop.model_copy(update={"strategies": (named,)})), calendar=calendar
         )
     row = run_experiments(pack, loop_of(("CalmSwing", {}, None)), calendar=calendar).runs.row(0, named=True)
-    assert row["status"] == "rejected" and "trades a day, at most 1 allowed" in row["reason"]
+    assert row["status"] == "rejected"
+    assert "trades a day, at most 1 allowed" in row["reason"]
     with pytest.raises(SettingsError, match=r"varies 2 parameters \(every, hold\).*allows 1"):
         run_experiments(pack, loop_of(("CalmSwing", {}, "swing.yaml")), calendar=calendar)
