@@ -15,6 +15,9 @@ from argus_core.replay.results import ReplayResult
 from argus_core.settings import ExecutionSettings, Instrument
 from argus_core.strategies.interface import CallbackStrategy, ColumnarStrategy
 
+#: Trials of a columnar sweep that are replayed together.
+CHUNK = 256
+
 
 @dataclass(frozen=True)
 class Market:
@@ -48,36 +51,51 @@ class Market:
 
 
 @dataclass(frozen=True)
+class CostPoint:
+    """What a trial gave at one cost multiplier; ``sharpe`` is annualised, None without variance."""
+
+    sharpe: float | None
+    pnl: float
+    trades: int
+
+
+@dataclass(frozen=True)
 class Replayed:
-    """Results of one trial by cost multiplier; without the multiplier 1 it failed, and ``error`` says why."""
+    """Result of one trial at its own costs and what it gave at each multiplier; without ``base`` it failed, and
+    ``error`` says why."""
 
-    by_cost: Mapping[float, ReplayResult] = field(default_factory=dict)
+    base: ReplayResult | None = None
+    costs: Mapping[float, CostPoint] = field(default_factory=dict)
     error: str = ""
-
-    @property
-    def base(self) -> ReplayResult | None:
-        return self.by_cost.get(1.0)
 
 
 def replay_group(group: TrialGroup, market: Market, multipliers: Sequence[float]) -> list[Replayed]:
     """Replay every trial; one that fails does not stop the others.
 
+    Trials run `CHUNK` at a time: memory beyond their results does not grow with the sweep.
+
+    Args:
+        multipliers: cost levels on top of the market's own, 1.0 among them.
+
     Raises:
         TypeError: if the strategy has neither interface.
     """
-    if issubclass(group.strategy, ColumnarStrategy):
-        return _columnar(group.strategy, group.trials, market, multipliers)
     if issubclass(group.strategy, CallbackStrategy):
         return [_callback(group.strategy, trial, market, multipliers) for trial in group.trials]
-    raise TypeError(f"{group.strategy.__name__}: derive it from ColumnarStrategy or CallbackStrategy")
+    if not issubclass(group.strategy, ColumnarStrategy):
+        raise TypeError(f"{group.strategy.__name__}: derive it from ColumnarStrategy or CallbackStrategy")
+    # One instance for the whole sweep, so that a strategy may keep what its lanes share; the proof sees what it leaks.
+    instance = group.strategy()
+    found: list[Replayed] = []
+    for start in range(0, len(group.trials), CHUNK):
+        found += _columnar(instance, group.trials[start : start + CHUNK], market, multipliers)
+    return found
 
 
 def _columnar(
-    strategy: type[ColumnarStrategy], trials: Sequence[Trial], market: Market, multipliers: Sequence[float]
+    instance: ColumnarStrategy, trials: Sequence[Trial], market: Market, multipliers: Sequence[float]
 ) -> list[Replayed]:
     found = [Replayed(error=trial.error) for trial in trials]
-    # One instance for the whole sweep, so that a strategy may keep what its lanes share; the proof sees what it leaks.
-    instance = strategy()
     lanes: list[pl.DataFrame] = []
     places: list[int] = []
     for place, trial in enumerate(trials):
@@ -91,17 +109,22 @@ def _columnar(
     if not lanes:
         return found
     try:
-        by_cost = {m: _lanes(lanes, market, m) for m in multipliers}
+        base = _lanes(lanes, market, 1.0)
+        costs: list[dict[float, CostPoint]] = [{} for _ in lanes]
+        for multiplier in multipliers:
+            results = base if multiplier == 1.0 else _lanes(lanes, market, multiplier)
+            for lane, result in enumerate(results):
+                costs[lane][multiplier] = cost_point(result, market.days_per_year)
     except ValueError as together:
         if len(lanes) == 1:
             found[places[0]] = Replayed(error=_reason("replay", together))
             return found
         # One unusable intent frame must not fail its siblings: replay them one by one.
         for place in places:
-            found[place] = _columnar(strategy, [trials[place]], market, multipliers)[0]
+            found[place] = _columnar(instance, [trials[place]], market, multipliers)[0]
         return found
     for lane, place in enumerate(places):
-        found[place] = Replayed({m: results[lane] for m, results in by_cost.items()})
+        found[place] = Replayed(base[lane], costs[lane])
     return found
 
 
@@ -120,9 +143,22 @@ def _callback(strategy: type[CallbackStrategy], trial: Trial, market: Market, mu
     if trial.model is None:
         return Replayed(error=trial.error)
     try:
-        return Replayed({m: replay_callback_once(strategy, trial.model, market, m) for m in multipliers})
+        base = replay_callback_once(strategy, trial.model, market)
+        costs = {}
+        for multiplier in multipliers:
+            again = base if multiplier == 1.0 else replay_callback_once(strategy, trial.model, market, multiplier)
+            costs[multiplier] = cost_point(again, market.days_per_year)
+        return Replayed(base, costs)
     except Exception as error:  # whatever a user's strategy raises belongs into its row
         return Replayed(error=_reason("on_bar", error))
+
+
+def cost_point(result: ReplayResult, days_per_year: int) -> CostPoint:
+    """Sharpe, PnL and trades of a replay at one cost level."""
+    daily = result.daily["daily_return"].to_numpy()
+    spread = float(daily.std(ddof=1)) if len(daily) > 1 else 0.0
+    sharpe = float(daily.mean()) / spread * days_per_year**0.5 if spread > 1e-12 else None
+    return CostPoint(sharpe, result.final_equity - result.starting_cash, result.trades.height)
 
 
 def replay_callback_once(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -134,7 +134,7 @@ def _run_group(
         if one.base is not None:
             k = position[i]
             row |= _measures(one.base, measured[k])
-            row |= blocks[k] | _cost_block(one, market.days_per_year)
+            row |= blocks[k] | _cost_block(one)
             mark = pl.lit(trial.run_id).alias("run_id")
             trades.append(one.base.trades.select(mark, *[c for c in RUN_TRADE_SCHEMA if c != "run_id"]))
             returns.append(one.base.daily.select(mark, "trade_date", "daily_return"))
@@ -268,9 +268,9 @@ def _robustness(
     return blocks
 
 
-def _cost_block(one: Replayed, days_per_year: int) -> dict[str, Any]:
+def _cost_block(one: Replayed) -> dict[str, Any]:
     """Re-run fills at every multiplier, and the break-even multiplier of the base run."""
-    table = {f"{multiplier:g}": _cost_point(result, days_per_year) for multiplier, result in one.by_cost.items()}
+    table = {f"{multiplier:g}": asdict(point) for multiplier, point in one.costs.items()}
     block: dict[str, Any] = {"cost_sensitivity": as_json(table)}
     if one.base is not None:
         costs = float(one.base.trades["costs"].sum())
@@ -278,16 +278,6 @@ def _cost_block(one: Replayed, days_per_year: int) -> dict[str, Any]:
     if "1.5" in table:
         block |= {"cost_sharpe_150": table["1.5"]["sharpe"], "cost_pnl_150": table["1.5"]["pnl"]}
     return block
-
-
-def _cost_point(result: ReplayResult, days_per_year: int) -> dict[str, Any]:
-    daily = result.daily["daily_return"].to_numpy()
-    spread = float(daily.std(ddof=1)) if len(daily) > 1 else 0.0
-    return {
-        "sharpe": float(daily.mean()) / spread * days_per_year**0.5 if spread > 1e-12 else None,
-        "pnl": result.final_equity - result.starting_cash,
-        "trades": result.trades.height,
-    }
 
 
 def _say(progress: Callable[[str], None] | None, line: str) -> None:
