@@ -9,11 +9,13 @@ from typing import Any
 
 import polars as pl
 
+from argus_core.calendar import ALWAYS_OPEN, TradingCalendar
 from argus_core.experiments.plan import Trial, TrialGroup
+from argus_core.packs import Pack, decision_frame
 from argus_core.replay.lanes import replay_lanes
 from argus_core.replay.results import ReplayResult
-from argus_core.settings import ExecutionSettings, Instrument
-from argus_core.strategies.interface import CallbackStrategy, ColumnarStrategy
+from argus_core.settings import ExecutionSettings, Instrument, Project
+from argus_core.strategies.interface import CallbackStrategy, ColumnarStrategy, Strategy
 
 #: Trials of a columnar sweep that are replayed together.
 CHUNK = 256
@@ -48,6 +50,23 @@ class Market:
     def at_cost(self, multiplier: float) -> ExecutionSettings:
         """The execution settings with costs scaled by ``multiplier`` on top of their own."""
         return self.execution.model_copy(update={"cost_multiplier": self.execution.cost_multiplier * multiplier})
+
+
+def market_of(
+    pack: Pack, project: Project, calendar: TradingCalendar, *, execution: ExecutionSettings | None = None
+) -> Market:
+    """What strategies see and trade on ``pack``; ``execution`` replaces the project's fill convention."""
+    instrument = project.instrument(pack.symbol)
+    options = pack.table("option_snapshots")
+    return Market(
+        symbol=pack.symbol,
+        frame=decision_frame(pack, instrument, calendar, project.platform.outcomes.horizons),
+        options=None if options.is_empty() else options,
+        instrument=instrument,
+        execution=execution or project.platform.execution,
+        starting_cash=project.loop.experiment.starting_cash,
+        days_per_year=365 if calendar.name == ALWAYS_OPEN and instrument.hours == "always" else 252,
+    )
 
 
 @dataclass(frozen=True)
@@ -159,6 +178,18 @@ def cost_point(result: ReplayResult, days_per_year: int) -> CostPoint:
     spread = float(daily.std(ddof=1)) if len(daily) > 1 else 0.0
     sharpe = float(daily.mean()) / spread * days_per_year**0.5 if spread > 1e-12 else None
     return CostPoint(sharpe, result.final_equity - result.starting_cash, result.trades.height)
+
+
+def replay_once(strategy: type[Strategy], params: Any, market: Market, multiplier: float = 1.0) -> ReplayResult:
+    """One strategy with one parameter set, whichever interface it has.
+
+    Raises:
+        ValueError: if the strategy's intents cannot be replayed.
+    """
+    if issubclass(strategy, CallbackStrategy):
+        return replay_callback_once(strategy, params, market, multiplier)
+    assert issubclass(strategy, ColumnarStrategy)
+    return _lanes([strategy().intents(market.frame, params)], market, multiplier)[0]
 
 
 def replay_callback_once(

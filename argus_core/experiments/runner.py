@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from argus_core.calendar import ALWAYS_OPEN, TradingCalendar
+from argus_core.calendar import TradingCalendar
 from argus_core.experiments.ledger import ledger_of
 from argus_core.experiments.manifests import manifests_of
 from argus_core.experiments.plan import Trial, TrialGroup, left_out, plan_trials
 from argus_core.experiments.proof import prove_group
-from argus_core.experiments.replays import Market, Replayed, replay_group
+from argus_core.experiments.replays import Market, Replayed, market_of, replay_group
 from argus_core.experiments.rows import RETURN_SCHEMA, RUN_TRADE_SCHEMA, as_json, run_frame
-from argus_core.packs import Pack, decision_frame
+from argus_core.packs import Pack
 from argus_core.replay.metrics import compute_metrics, regime_breakdown
 from argus_core.replay.results import ReplayResult
 from argus_core.robustness import cost_break_even, monte_carlo, plateau, regime_stress, walk_forward
@@ -82,7 +82,7 @@ def run_experiments(
                 _say(progress, f"{pack.symbol} {name}: {len(ids)} runs reused")
                 continue
         if market is None:
-            market = _market(pack, project, calendar)
+            market = market_of(pack, project, calendar)
         before = clock() if clock else 0.0
         parts.append(_run_group(group, market, pack, project))
         if clock:
@@ -96,20 +96,6 @@ def run_experiments(
     trades = trades.sort("run_id", "exit_ts", "entry_ts", "trade_id", maintain_order=True)
     returns = returns.sort("run_id", "trade_date", maintain_order=True)
     return ExperimentSet(runs, trades, returns, ledger_of(runs, returns), manifests_of(runs), reused, timings, skipped)
-
-
-def _market(pack: Pack, project: Project, calendar: TradingCalendar) -> Market:
-    instrument = project.instrument(pack.symbol)
-    options = pack.table("option_snapshots")
-    return Market(
-        symbol=pack.symbol,
-        frame=decision_frame(pack, instrument, calendar, project.platform.outcomes.horizons),
-        options=None if options.is_empty() else options,
-        instrument=instrument,
-        execution=project.platform.execution,
-        starting_cash=project.loop.experiment.starting_cash,
-        days_per_year=365 if calendar.name == ALWAYS_OPEN and instrument.hours == "always" else 252,
-    )
 
 
 def _run_group(

@@ -22,6 +22,7 @@ COMMANDS = (
     "simulate",
     "pack",
     "experiment",
+    "replay",
     "evaluate",
     "sql",
     "verify",
@@ -194,3 +195,33 @@ def test_a_simulated_market_can_be_imported(tmp_path: Path, monkeypatch: pytest.
     report = json.loads(invoke(path, "import", str(folder), "--json").stdout)
     assert sum(file["rows_quarantined"] for file in report) == 0
     assert sum(file["rows_landed"] for file in report) == sum(rows.values())
+
+
+def test_replay_prints_convention_metrics_and_trades(config: Path, tmp_path: Path) -> None:
+    arguments = ("replay", "EmaCrossAtr", "-p", "fast=5", "-p", "slow=20", "-p", "atr_window=10")
+    shown = invoke(config, *arguments, "--trades", "--output", str(tmp_path / "run"))
+    assert shown.exit_code == 0, shown.output
+    assert "convention: next_open" in shown.stdout
+    assert "entry_price" in shown.stdout
+    found = json.loads(invoke(config, *arguments, "--price-basis", "next_close", "--json").stdout)
+    assert found["convention"].startswith("next_close")
+    assert found["params"]["fast"] == 5
+    assert found["n_trades"] > 0
+    assert {p.name for p in (tmp_path / "run").iterdir()} == {"trades.parquet", "daily.parquet"}
+
+
+def test_replay_names_what_is_wrong(config: Path) -> None:
+    wrong = {
+        ("EmaCrossAtr", "-p", "fast"): "write name=value",
+        ("EmaCrossAtr", "-p", "quick=3"): "Parameters: fast, slow",
+        ("VRPCreditSpread", "--symbol", "QQQQ"): "no instrument 'QQQQ'",
+    }
+    for arguments, words in wrong.items():
+        done = subprocess.run(
+            [sys.executable, "-m", "argus_dagster.cli", "replay", *arguments, "--config", str(config)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 2
+        assert words in done.stderr

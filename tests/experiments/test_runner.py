@@ -127,7 +127,7 @@ def test_the_inputs_hash_follows_sweeps_and_strategy_code(loop_of, chain):
 
 def test_a_round_the_clock_symbol_has_as_many_returns_a_year_as_trade_dates(loop_of, chain, calendar):
     # Nights and weekends belong to the next session's trade date: 252 of them, and sqrt(365) would flatter by a fifth.
-    from argus_core.experiments.runner import _market
+    from argus_core.experiments.replays import market_of
     from argus_core.packs import seal_pack
 
     lake, root = chain
@@ -138,8 +138,8 @@ def test_a_round_the_clock_symbol_has_as_many_returns_a_year_as_trade_dates(loop
     keys = {"provider": "sim", "bar_seconds": 60, "symbol": "BTC", "date": day}
     lake.write("bars", bars, keys=keys, config_hash="c", producer="test")
     sealed = seal_pack(lake, loop, calendar, "BTC", day, day, output_dir=root / "btc")
-    assert _market(sealed, loop, calendar).days_per_year == 252
-    assert _market(sealed, loop, load_calendar("always_open")).days_per_year == 365
+    assert market_of(sealed, loop, calendar).days_per_year == 252
+    assert market_of(sealed, loop, load_calendar("always_open")).days_per_year == 365
     assert run_experiments(sealed, loop, calendar=calendar).runs["days_per_year"].unique().to_list() == [252]
 
 
