@@ -1,11 +1,13 @@
 """The strategy interface, the registry and the shipped strategies, one file each."""
 
+from argus_core.strategies.family import Family
 from argus_core.strategies.interface import (
     BarView,
     CallbackStrategy,
     ColumnarStrategy,
     Intent,
     Leg,
+    OpenOrder,
     OpenPosition,
     Params,
     Strategy,
@@ -17,8 +19,10 @@ __all__ = [
     "BarView",
     "CallbackStrategy",
     "ColumnarStrategy",
+    "Family",
     "Intent",
     "Leg",
+    "OpenOrder",
     "OpenPosition",
     "Params",
     "Strategy",
