@@ -17,8 +17,15 @@ from argus_core.strategies.interface import Strategy
 #: Shipped strategies: the name a config may use -> module and class. Imported on use.
 SHIPPED: Mapping[str, str] = {
     "BuyAndHold": "argus_core.strategies.buy_and_hold:BuyAndHold",
+    "EightAmCandle": "argus_core.strategies.eight_am_candle:EightAmCandle",
     "EmaCrossAtr": "argus_core.strategies.ema_cross_atr:EmaCrossAtr",
+    "FairValueGap": "argus_core.strategies.fair_value_gap:FairValueGap",
+    "FridayRevisit": "argus_core.strategies.friday_revisit:FridayRevisit",
+    "GlobalPhase": "argus_core.strategies.global_phase:GlobalPhase",
+    "MinuteSnap": "argus_core.strategies.minute_snap:MinuteSnap",
+    "OpeningRangeBreakout": "argus_core.strategies.opening_range_breakout:OpeningRangeBreakout",
     "OvernightSession": "argus_core.strategies.overnight_session:OvernightSession",
+    "PanicSnapback": "argus_core.strategies.panic_snapback:PanicSnapback",
     "VRPCreditSpread": "argus_core.strategies.vrp_credit_spread:VRPCreditSpread",
 }
 
