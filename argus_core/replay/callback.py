@@ -12,7 +12,7 @@ which may be the one that the decision itself saw when both carry the same time.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
+from math import inf, isfinite, isnan, nan
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,14 @@ import polars as pl
 
 from argus_core.options.tape import OptionTape
 from argus_core.replay.accounting import Book, Position
-from argus_core.replay.execution import closing_mark, commission, entry_quantity, market_price
+from argus_core.replay.execution import (
+    closing_mark,
+    commission,
+    entry_quantity,
+    market_price,
+    sizing,
+    wanted_quantity,
+)
 from argus_core.replay.option_desk import OptionDesk, Order
 from argus_core.replay.records import Recorder
 from argus_core.replay.results import (
@@ -212,16 +219,23 @@ class _Engine:
         price = float(market_price(reference, side, rows["half_spread"][j], self.execution))
         equity = book.equity
         unit = price * self.instrument.multiplier
-        size = 1.0 if intent.size is None else intent.size
-        # Flat, this is the quantity that the lane kernel asks for.
-        wanted = size * equity * leverage / unit if intent.quantity is None else intent.quantity
+        how = sizing(
+            quantity=_number(intent.quantity),
+            notional=_number(intent.notional),
+            risk=_number(intent.risk),
+            target_volatility=_number(intent.target_volatility),
+            volatility=_number(intent.volatility),
+            size=_number(intent.size),
+            stop=min(_number(intent.stop_distance, inf), _number(intent.trail_distance, inf)),
+            instrument=self.instrument,
+            execution=self.execution,
+        )
         quantity, partial = entry_quantity(
-            cash=max(book.available(leverage), 0.0) / leverage,
+            wanted=float(wanted_quantity(how, equity, unit)),
+            budget=max(book.available(leverage), 0.0),
             price=price,
             side=side,
             volume=rows["volume"][j],
-            size=1.0,
-            quantity=wanted,
             instrument=self.instrument,
             execution=self.execution,
         )
@@ -400,6 +414,10 @@ def _opens(order: Order) -> bool:
 def _given(value: float | None) -> float | None:
     """The number, or None where it is null, NaN or infinite."""
     return value if value is not None and isfinite(value) else None
+
+
+def _number(value: float | None, default: float = nan) -> float:
+    return default if value is None or isnan(value) else value
 
 
 def _check_shares(intent: Intent) -> None:
