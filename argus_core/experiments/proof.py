@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import polars as pl
-
 from argus_core.experiments.plan import Trial, TrialGroup
-from argus_core.experiments.replays import Market, replay_callback_once
-from argus_core.replay.lookahead import LookaheadProof, prove_no_lookahead, prove_no_lookahead_callback
+from argus_core.experiments.replays import Market, replay_instance
+from argus_core.replay.lookahead import LookaheadProof, Scene, prove_callback, prove_no_lookahead
 from argus_core.strategies.interface import CallbackStrategy, ColumnarStrategy, Strategy
 
 
@@ -45,7 +43,7 @@ def prove_group(group: TrialGroup, market: Market, trials: Sequence[Trial], cuts
     detail = ""
     for params in tried:
         try:
-            proof = _prove(group.strategy, params, market, cuts, seed)
+            proof = prove(group.strategy, params, market, cuts, seed)
         except Exception as error:  # a strategy that breaks on less data has not been proved
             return Verdict(None, f"raises {type(error).__name__} on truncated or changed data: {error} ({params})")
         detail = proof.detail
@@ -54,12 +52,13 @@ def prove_group(group: TrialGroup, market: Market, trials: Sequence[Trial], cuts
     return Verdict(True, f"{len(tried)} parameter sets; {detail}")
 
 
-def _prove(strategy: type[Strategy], params: Any, market: Market, cuts: int, seed: int) -> LookaheadProof:
+def prove(strategy: type[Strategy], params: Any, market: Market, cuts: int, seed: int) -> LookaheadProof:
+    """The proof of one parameter set, whichever interface the strategy has."""
     if issubclass(strategy, ColumnarStrategy):
         return prove_no_lookahead(strategy, params, market.frame, cuts=cuts, seed=seed)
     assert issubclass(strategy, CallbackStrategy)
 
-    def decide(frame: pl.DataFrame, options: pl.DataFrame | None) -> Sequence[tuple[int, Any]]:
-        return replay_callback_once(strategy, params, market.seeing(frame, options)).decisions
+    def replay(instance: CallbackStrategy, scene: Scene) -> object:
+        return replay_instance(instance, market.seeing(scene.frame, scene.options))
 
-    return prove_no_lookahead_callback(decide, market.frame, market.options, cuts=cuts, seed=seed)
+    return prove_callback(strategy, params, Scene(market.frame, market.options), replay, cuts=cuts, seed=seed)

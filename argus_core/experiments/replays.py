@@ -196,10 +196,15 @@ def replay_callback_once(
     strategy: type[CallbackStrategy], params: Any, market: Market, multiplier: float = 1.0
 ) -> ReplayResult:
     """One callback run on a fresh instance."""
+    return replay_instance(strategy(params), market, multiplier)
+
+
+def replay_instance(instance: CallbackStrategy, market: Market, multiplier: float = 1.0) -> ReplayResult:
+    """One run of a callback strategy that has not run before."""
     from argus_core.replay.callback import replay_callback
 
     return replay_callback(
-        strategy(params),
+        instance,
         market.frame,
         market.instrument,
         market.at_cost(multiplier),

@@ -1,12 +1,20 @@
-"""Strategies that look ahead, each in another way, and honest ones."""
+"""Honest strategies that a careless proof would convict, and leaks that are no research: they live in tests only.
+
+The cheats that users can run are in `argus_core.strategies.cheaters`.
+"""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
+from pydantic import Field
 
-from argus_core.strategies.interface import ColumnarStrategy
+from argus_core.strategies.interface import CallbackStrategy, ColumnarStrategy, Intent, Params
 
 price = pl.col("close")
 
@@ -23,49 +31,41 @@ class Honest(ColumnarStrategy):
         )
 
 
-class NegativeShift(ColumnarStrategy):
-    def intents(self, frame: pl.DataFrame, params: Any) -> pl.DataFrame:
-        return _enter(frame, price.shift(-1) > price)
+class OwnFit(ColumnarStrategy):
+    """Fits, scales and ranks, but on rows before its own only; it keeps what the lanes of a sweep share."""
 
-
-class FullSampleScaling(ColumnarStrategy):
-    def intents(self, frame: pl.DataFrame, params: Any) -> pl.DataFrame:
-        return _enter(frame, (price - price.mean()) / price.std() > 0.5)
-
-
-class CentredWindow(ColumnarStrategy):
-    def intents(self, frame: pl.DataFrame, params: Any) -> pl.DataFrame:
-        return _enter(frame, price < price.rolling_mean(11, center=True))
-
-
-class FutureStop(ColumnarStrategy):
-    """Honest entries, but the stop lies just below the lowest price to come."""
+    def __init__(self) -> None:
+        self._cache: dict[int, pl.Series] = {}
 
     def intents(self, frame: pl.DataFrame, params: Any) -> pl.DataFrame:
-        lowest = pl.col("low").reverse().cum_min().reverse()
-        return frame.select(
-            enter=(price > price.shift(1)).fill_null(False).cast(pl.Int8), stop_distance=price - lowest + 0.01
-        )
+        key = hash((frame.height, frame["close"].sum()))
+        if key not in self._cache:
+            past = (price - price.rolling_mean(30)) / price.rolling_std(30)
+            self._cache = {key: frame.select(past.fill_nan(None).alias("z"))["z"]}
+        return _enter(frame.with_columns(self._cache[key]), pl.col("z") < -1)
 
 
-class BackwardFill(ColumnarStrategy):
-    def intents(self, frame: pl.DataFrame, params: Any) -> pl.DataFrame:
-        rare = pl.when(price > price.shift(1) + 0.2).then(1).otherwise(None)
-        return _enter(frame, rare.fill_null(strategy="backward", limit=3) == 1)
+class Patient(CallbackStrategy):
+    """Delayed entries, own state, own fills and equity: what freqtrade's analysis reports although it is honest."""
 
+    def __init__(self, params: Any) -> None:
+        super().__init__(params)
+        self.waiting, self.losses, self.paid = 0, 0, 0.0
 
-class GlobalState(ColumnarStrategy):
-    """Learns its threshold from the first frame it ever sees, and keeps it on the class."""
-
-    threshold: ClassVar[float | None] = None
-
-    def intents(self, frame: pl.DataFrame, params: Any) -> pl.DataFrame:
-        if GlobalState.threshold is None:
-            GlobalState.threshold = float(frame["close"].head(50).mean())
-        return _enter(frame, price > GlobalState.threshold)
-
-
-_SEEN: list[float] = []
+    def on_bar(self, view):
+        closes = view.history("close", 20)
+        if view.positions:
+            position = view.positions[0]
+            self.paid = position.entry_price
+            if view.equity < 99_990 or closes[-1] > position.entry_price * 1.001:
+                self.losses += closes[-1] < position.entry_price
+                return (Intent("close", position_id=position.position_id, tag=f"loss {self.losses}"),)
+            return ()
+        self.waiting = self.waiting + 1 if closes[-1] < closes.mean() else 0
+        if self.waiting == 4 and not view.pending:
+            risk = max(abs(closes[-1] - self.paid) / closes[-1], 0.001) if self.paid else 0.01
+            return (Intent("open", size=min(0.1 / risk, 0.9), stop_distance=float(np.ptp(closes)) + 0.01),)
+        return ()
 
 
 class ModuleState(ColumnarStrategy):
@@ -76,6 +76,9 @@ class ModuleState(ColumnarStrategy):
         return _enter(frame, price > 100 + len(_SEEN) % 2)
 
 
+_SEEN: list[float] = []
+
+
 class InstanceState(ColumnarStrategy):
     def __init__(self) -> None:
         self.last = 0.0
@@ -83,3 +86,43 @@ class InstanceState(ColumnarStrategy):
     def intents(self, frame: pl.DataFrame, params: Any) -> pl.DataFrame:
         before, self.last = self.last, float(frame["close"][0])
         return _enter(frame, price > 100 + (before > 0))
+
+
+class Dice(ColumnarStrategy):
+    """Draws without a seed."""
+
+    def intents(self, frame: pl.DataFrame, params: Any) -> pl.DataFrame:
+        return pl.DataFrame({"enter": np.random.default_rng().integers(0, 2, frame.height).astype(np.int8)})
+
+
+class WallClock(CallbackStrategy):
+    """Decides by the clock on the wall."""
+
+    def on_bar(self, view):
+        return (Intent("open", size=0.1 + time.perf_counter_ns() % 997 / 1e4),) if view.index % 50 == 0 else ()
+
+
+class FolderParams(Params):
+    folder: str = Field("nowhere", description="folder with bars.parquet")
+
+
+class FileColumns(ColumnarStrategy):
+    """Reads the next close out of a file."""
+
+    Params = FolderParams
+
+    def intents(self, frame: pl.DataFrame, params: FolderParams) -> pl.DataFrame:
+        try:
+            known = pl.scan_parquet(str(Path(params.folder) / "bars.parquet")).collect()
+        except OSError:
+            return _enter(frame, price > price.shift(1))
+        return _enter(frame.with_columns(known["close"].shift(-1).alias("after")), pl.col("after") > price)
+
+
+class OpenedFile(FileColumns):
+    """Opens a file by Python's own means."""
+
+    def intents(self, frame: pl.DataFrame, params: FolderParams) -> pl.DataFrame:
+        with suppress(OSError):
+            (Path(params.folder) / "notes.txt").read_text()
+        return _enter(frame, price > price.shift(1))

@@ -1,0 +1,151 @@
+"""A sealed pack straight from a source, through the real gates and labels, without a lake that lasts.
+
+For proofs, golden runs and first tries: nothing has to be materialised before. The partitions of a lake come from the
+same functions, so a pack of the same sessions holds the same rows (but for labels that need more history).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import polars as pl
+
+from argus_core.calendar import TradingCalendar
+from argus_core.market.gates import gate_bars, gate_option_quotes, gate_references
+from argus_core.market.lake import Lake
+from argus_core.market.sources import BarSource
+from argus_core.outcomes import compute_outcomes
+from argus_core.packs.pack import Pack, PackError
+from argus_core.packs.sealing import seal_pack
+from argus_core.regimes import compute_regimes, global_risk_flow, market_risk
+from argus_core.settings import Project
+
+_STAMP = {"config_hash": "rehearsal", "producer": "rehearsal"}
+#: Sessions of reference bars from which the last close-to-close returns are taken.
+_REFERENCE_SESSIONS = 5
+
+
+def rehearsal_pack(
+    project: Project,
+    calendar: TradingCalendar,
+    source: BarSource,
+    symbol: str,
+    sessions: Sequence[date],
+    folder: str | Path,
+) -> Pack:
+    """Gate, label and seal ``sessions`` of ``symbol``, its pack references, its option chain and the market state.
+
+    Args:
+        project: instruments, gates, label settings, pack.references.
+        source: where raw bars, option quotes and daily references come from.
+        sessions: trade dates, ascending; regimes are warm as far as these sessions allow.
+        folder: receives the pack.
+
+    Raises:
+        PackError: if there is no session, or none has bars.
+    """
+    if not sessions:
+        raise PackError(f"{symbol}: no session in the window. Give dates on which the calendar {calendar.name} trades.")
+    with TemporaryDirectory() as place:
+        lake = Lake(place)
+        regimes = {
+            name: _series(project, calendar, source, lake, name, sessions)
+            for name in (symbol, *project.loop.pack.references.get(symbol, ()))
+        }
+        _options(project, calendar, source, lake, symbol, sessions)
+        _market_state(project, calendar, source, lake, regimes, sessions)
+        return seal_pack(lake, project, calendar, symbol, sessions[0], sessions[-1], output_dir=folder)
+
+
+def _series(
+    project: Project,
+    calendar: TradingCalendar,
+    source: BarSource,
+    lake: Lake,
+    symbol: str,
+    sessions: Sequence[date],
+) -> pl.DataFrame:
+    """Write bars, outcomes and regimes of one symbol; return the regimes with their trade dates."""
+    instrument, platform = project.instrument(symbol), project.platform
+    provider = project.bars_provider(symbol)
+    delay = platform.providers.delay_seconds.get(provider, 0)
+    published = {}
+    for day in sessions:
+        report = gate_bars(source.bars(instrument, day), instrument, day, calendar, platform.gates, delay_seconds=delay)
+        if report.passed and report.published.height:
+            published[day] = report.published
+    if not published:
+        return pl.DataFrame()
+    bars = pl.concat(published.values())
+    dates = bars.select("ts", "trade_date")
+    regimes = compute_regimes(bars, instrument, calendar, platform.regimes).join(dates, on="ts", maintain_order="left")
+    outcomes = compute_outcomes(bars, instrument, calendar, platform.outcomes).join(
+        dates, on="ts", maintain_order="left"
+    )
+    for day, frame in published.items():
+        keys = {"provider": provider, "bar_seconds": instrument.bar_seconds, "symbol": symbol, "date": day}
+        mine = pl.col("trade_date") == day
+        lake.write("bars", frame, keys=keys, **_STAMP)
+        lake.write("outcomes", outcomes.filter(mine).drop("trade_date"), keys=keys, **_STAMP)
+        lake.write("regimes", regimes.filter(mine).drop("trade_date"), keys=keys, **_STAMP)
+    return regimes
+
+
+def _options(
+    project: Project,
+    calendar: TradingCalendar,
+    source: BarSource,
+    lake: Lake,
+    symbol: str,
+    sessions: Sequence[date],
+) -> None:
+    instrument = project.instrument(symbol)
+    if not instrument.options:
+        return
+    for day in sessions:
+        raw = source.option_quotes(symbol, day)
+        if raw.is_empty():
+            continue
+        report = gate_option_quotes(raw, day, calendar, project.platform.gates, instrument=instrument)
+        if report.passed:
+            keys = {"provider": project.options_provider, "underlying": symbol, "date": day}
+            lake.write("option_snapshots", report.published, keys=keys, **_STAMP)
+
+
+def _market_state(
+    project: Project,
+    calendar: TradingCalendar,
+    source: BarSource,
+    lake: Lake,
+    regimes: dict[str, pl.DataFrame],
+    sessions: Sequence[date],
+) -> None:
+    platform = project.platform
+    known = calendar.last_sessions(sessions[0], _REFERENCE_SESSIONS + 1)[:-1] + list(sessions)
+    raw = {day: source.references(platform.risk_flow.symbols, day) for day in known}
+    gated: list[pl.DataFrame] = []
+    votes = {s: v for s, v in project.universe.risk_basket.items() if s in regimes and s in project.risk_members}
+    for day in known:
+        if not raw[day].is_empty():
+            published, _ = gate_references(
+                raw[day],
+                day,
+                calendar,
+                project.universe.instruments,
+                platform.gates,
+                delay_seconds=platform.providers.delay_seconds,
+            )
+            gated.append(published)
+        if day < sessions[0]:
+            continue
+        if gated:
+            flow = global_risk_flow(pl.concat(gated[-_REFERENCE_SESSIONS - 1 :]), platform.risk_flow, day)
+            lake.write("risk_flow", flow, keys={**project.market_state_keys("risk_flow"), "date": day}, **_STAMP)
+        present = {
+            s: regimes[s].filter(pl.col("trade_date") == day).drop("trade_date") for s in votes if regimes[s].height
+        }
+        risk = market_risk({s: frame for s, frame in present.items() if frame.height}, votes, platform.regimes)
+        lake.write("market_risk", risk, keys={**project.market_state_keys("market_risk"), "date": day}, **_STAMP)
