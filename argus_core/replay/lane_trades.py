@@ -1,263 +1,192 @@
-"""From the kernel's events to trades, daily equity and counts, vectorised over all lanes of a chunk."""
+"""From the kernel's trades to trade tables, daily equity and counts, vectorised over all lanes of a chunk."""
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import polars as pl
 
-from argus_core.replay.execution import closing_mark, commission, market_price
+from argus_core.replay.execution import commission, market_price
+from argus_core.replay.market_rows import MarketRows, range_value
 from argus_core.replay.results import (
     DATA_GAP,
     INSUFFICIENT_SIZE,
     NO_BUYING_POWER,
     TRADE_SCHEMA,
-    UNKNOWN,
     ReplayResult,
-    offered_labels,
 )
 from argus_core.settings import ExecutionSettings, Instrument
 
-# Codes of the kernel's event byte; `lane_kernel` defines them, repeated here to keep JAX out of this module.
-_EXIT_NAMES = np.array(["", "signal", "stop", "stop", "target", "time", "forced"])
-_STOP, _STOP_OPEN, _TARGET, _TIME, _FORCED = 2, 3, 4, 5, 6
-_SIGNAL = 1
-_EXIT_MASK, _ENTRY, _PARTIAL, _REJECT_SHIFT = 7, 8, 16, 5
-_REJECTS = ((1, DATA_GAP), (2, INSUFFICIENT_SIZE), (3, NO_BUYING_POWER))
+# Exit codes of the kernel (`lane_kernel` defines them; repeated here to keep JAX out of this module).
+_SIGNAL, _STOP, _BREAK_EVEN, _TRAILING, _TARGET, _TIME, _FORCED, _AT_OPEN = 1, 2, 3, 4, 5, 6, 7, 8
+_EXIT_NAMES = pl.Series(["", "signal", "stop", "break_even", "trailing", "target", "time", "forced"])
+_REJECTS = (DATA_GAP, INSUFFICIENT_SIZE, NO_BUYING_POWER)
 
 
 @dataclass(frozen=True)
-class MarketRows:
-    """The lane-independent side of a replay; every array has one entry per bar. Built by `lanes.market_rows`."""
+class LaneTrades:
+    """All trades of a chunk, sorted by lane, then exit, entry and number; counts per lane.
 
-    frame: pl.DataFrame
-    ts: np.ndarray
-    end: np.ndarray
-    entry_ts: np.ndarray
-    warmup: np.ndarray
-    decide: np.ndarray
-    fill_row: np.ndarray
-    dead: np.ndarray
-    buy_reference: np.ndarray
-    sell_reference: np.ndarray
-    buy: np.ndarray
-    sell: np.ndarray
-    buy_open: np.ndarray
-    sell_open: np.ndarray
-    offered_lots: np.ndarray
-    open: np.ndarray
-    high: np.ndarray
-    low: np.ndarray
-    close: np.ndarray
-    volume: np.ndarray
-    half_spread: np.ndarray
-    signal_close: bool
-
-    @cached_property
-    def highest(self) -> list[np.ndarray]:
-        return _range_table(self.high, np.maximum)
-
-    @cached_property
-    def lowest(self) -> list[np.ndarray]:
-        return _range_table(self.low, np.minimum)
-
-    @cached_property
-    def labels(self) -> pl.DataFrame:
-        """vol, trend and session label and trade date of every row; UNKNOWN where the frame has none."""
-        columns = self.frame.columns
-        return self.frame.select(
-            *(
-                (pl.col(name).cast(pl.String).fill_null(UNKNOWN) if name in columns else pl.lit(UNKNOWN)).alias(name)
-                for name in ("vol_regime", "trend_regime", "session")
-            ),
-            pl.col("trade_date"),
-        )
-
-    @cached_property
-    def offered(self) -> dict[str, tuple[str, ...]]:
-        return offered_labels(self.frame)
-
-    @cached_property
-    def day_rows(self) -> np.ndarray:
-        """Last row of every trade date that is not warm-up."""
-        dates = self.frame["trade_date"]
-        if dates.is_empty():
-            return np.empty(0, np.int64)
-        last = np.append((dates != dates.shift(-1)).fill_null(True).to_numpy()[:-1], True)
-        return np.flatnonzero(last & ~self.warmup)
-
-
-@dataclass(frozen=True)
-class LaneEvents:
-    """Bars at which something happened, sorted by lane, then row: lane, row, event byte, quantity, level."""
+    Attributes:
+        lane, number, entry_row, exit_row, code: integers per trade.
+        quantity: signed shares; level: price that ended the trade; equity: dollars at its entry.
+        partials: (lanes,); rejects: (lanes, reasons).
+        overlap: whether trades of one lane may be open at the same time.
+    """
 
     lane: np.ndarray
-    row: np.ndarray
+    number: np.ndarray
+    entry_row: np.ndarray
+    exit_row: np.ndarray
     code: np.ndarray
     quantity: np.ndarray
     level: np.ndarray
+    equity: np.ndarray
+    partials: np.ndarray
+    rejects: np.ndarray
+    overlap: bool
+
+    @property
+    def lanes(self) -> int:
+        return len(self.partials)
 
     @classmethod
-    def gather(cls, parts: list[tuple[np.ndarray, ...]]) -> LaneEvents:
-        """Join the events of consecutive segments."""
-        if not parts:
-            none = np.empty(0, np.int64)
-            return cls(none, none, none.astype(np.uint8), none.astype(float), none.astype(float))
-        joined = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
-        order = np.argsort(joined[0].astype(np.uint8), kind="stable")
-        return cls(*(array[order] for array in joined))
+    def none(cls, lanes: int) -> LaneTrades:
+        """Lanes that never met a bar."""
+        whole, real = np.empty(0, np.int64), np.empty(0)
+        return cls(
+            whole, whole, whole, whole, whole, real, real, real, np.zeros(lanes, int), np.zeros((lanes, 3), int), False
+        )
+
+    @classmethod
+    def join(
+        cls,
+        parts: Sequence[dict[str, np.ndarray]],
+        *,
+        lanes: int,
+        partials: np.ndarray,
+        rejects: np.ndarray,
+        ordered: bool,
+    ) -> LaneTrades:
+        """Trades of consecutive kernel calls; ``ordered``: every part is in order of exit already."""
+        columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        if len(parts) > 1 or not ordered:
+            keys = (columns["lane"],) if ordered else (columns["number"], columns["exit_row"], columns["lane"])
+            order = np.lexsort(keys)
+            columns = {name: values[order] for name, values in columns.items()}
+        return cls(**columns, partials=partials, rejects=rejects, overlap=not ordered)
 
 
 def lane_results(
-    events: LaneEvents,
+    trades: LaneTrades,
     market: MarketRows,
-    lanes: int,
     instrument: Instrument,
     execution: ExecutionSettings,
     *,
     starting_cash: float,
     symbol: str,
 ) -> list[ReplayResult]:
-    """Trades, daily equity and counts of ``lanes`` lanes from their events."""
-    entries = (events.code & _ENTRY) != 0
-    exits = (events.code & _EXIT_MASK) != 0
-    n_entries = np.bincount(events.lane[entries], minlength=lanes)
-    n_exits = np.bincount(events.lane[exits], minlength=lanes)
-    offsets = np.concatenate([[0], np.cumsum(n_entries)])
-    columns = _trade_columns(events, entries, exits, offsets, n_exits, market, instrument, execution)
-    columns |= _equity_columns(columns["pnl"], offsets, starting_cash)
-    trades = _trade_frame(columns, offsets, market, symbol)
-    partials = np.bincount(events.lane[(events.code & _PARTIAL) != 0], minlength=lanes)
-    reject = events.code >> _REJECT_SHIFT
-    rejects = {name: np.bincount(events.lane[reject == code], minlength=lanes) for code, name in _REJECTS}
+    """Trades, daily equity and counts of every lane of a chunk."""
+    lanes = trades.lanes
+    money = _money(trades, market, instrument, execution)
+    frame, order = _trade_frame(trades, money, market, symbol)
+    counts = np.bincount(trades.lane, minlength=lanes)
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    total = np.bincount(trades.lane, money["pnl"], minlength=lanes)
+    equity = _daily_equity(trades, money, market, starting_cash, instrument.multiplier)
+    daily = _daily_frame(equity, market, starting_cash)
+    traded = money["scale"] * (money["entry_price"] + money["exit_price"])
+    traded = np.bincount(trades.lane, traded, minlength=lanes)
+    days = equity.shape[1]
+    mean_equity = equity.mean(axis=1) if days else np.full(lanes, float(starting_cash))
+    held = _bars_held(trades)
     tradable = int((~market.warmup).sum())
-    results = []
-    for lane in range(lanes):
-        part = slice(offsets[lane], offsets[lane + 1])
-        own = {name: values[part] for name, values in columns.items()}
-        daily = _daily(own, market, execution, starting_cash, instrument.multiplier)
-        traded = own["quantity"] * instrument.multiplier * (own["entry_price"] + own["exit_price"])
-        mean_equity = float(daily["equity"].to_numpy().mean()) if daily.height else starting_cash
-        results.append(
-            ReplayResult(
-                trades=trades.slice(offsets[lane], n_entries[lane]),
-                daily=daily,
-                fills=2 * int(n_entries[lane]),
-                rejects={name: int(counts[lane]) for name, counts in rejects.items() if counts[lane]},
-                partials=int(partials[lane]),
-                starting_cash=float(starting_cash),
-                final_equity=float(starting_cash + own["pnl"].sum()),
-                exposure=float((own["exit_row"] - own["entry_row"]).sum() / tradable) if tradable else 0.0,
-                turnover=float(traded.sum() / mean_equity) if mean_equity > 0 else 0.0,
-                offered=market.offered,
-            )
+    if trades.overlap:
+        frame = frame[order]
+    return [
+        ReplayResult(
+            trades=frame.slice(int(offsets[lane]), int(counts[lane])),
+            daily=daily.slice(lane * days, days),
+            fills=2 * int(counts[lane]),
+            rejects={name: int(n) for name, n in zip(_REJECTS, trades.rejects[lane], strict=True) if n},
+            partials=int(trades.partials[lane]),
+            starting_cash=float(starting_cash),
+            final_equity=float(starting_cash + total[lane]),
+            exposure=float(held[lane] / tradable) if tradable else 0.0,
+            turnover=float(traded[lane] / mean_equity[lane]) if mean_equity[lane] > 0 else 0.0,
+            offered=market.offered,
         )
-    return results
+        for lane in range(lanes)
+    ]
 
 
-def _trade_columns(
-    events: LaneEvents,
-    entries: np.ndarray,
-    exits: np.ndarray,
-    offsets: np.ndarray,
-    n_exits: np.ndarray,
-    market: MarketRows,
-    instrument: Instrument,
-    execution: ExecutionSettings,
+def _money(
+    trades: LaneTrades, market: MarketRows, instrument: Instrument, execution: ExecutionSettings
 ) -> dict[str, np.ndarray]:
-    """Per trade, lanes one after another: rows, prices, costs, pnl. The k-th exit of a lane ends its k-th entry."""
-    entry_row = events.row[entries]
-    lane = events.lane[entries]
-    side = np.sign(events.quantity[entries])
-    quantity = np.abs(events.quantity[entries])
-    number = np.arange(len(lane)) - offsets[lane]
-    closed = number < n_exits[lane]
-    exit_offsets = np.concatenate([[0], np.cumsum(n_exits)])
-    chosen = np.flatnonzero(exits)[(exit_offsets[lane] + number)[closed]]
-    last = len(market.ts) - 1
-    exit_row = np.full(len(lane), last)
-    exit_row[closed] = events.row[chosen]
-    code = np.full(len(lane), _FORCED)
-    code[closed] = events.code[chosen] & _EXIT_MASK
-    level = np.full(len(lane), np.nan)
-    level[closed] = events.level[chosen]
-
+    """Per trade: side, quantity, prices, pnl and costs."""
+    side, quantity = np.sign(trades.quantity), np.abs(trades.quantity)
+    entry_row, exit_row = trades.entry_row, trades.exit_row
+    code, gapped = trades.code & 7, (trades.code & _AT_OPEN) != 0
     long = side > 0
     entry_reference = np.where(long, market.buy_reference[entry_row], market.sell_reference[entry_row])
     entry_price = np.where(long, market.buy[entry_row], market.sell[entry_row])
     # A market exit has a reference price; a limit at the target costs neither spread nor slippage.
     basis = np.where(long, market.sell_reference[exit_row], market.buy_reference[exit_row])
-    opened = market.open[exit_row]
-    at_open = (code == _STOP_OPEN) | ((code == _TIME) & market.signal_close)
+    at_open = gapped | ((code == _TIME) & (market.basis != "open"))
+    at_level = ((code >= _STOP) & (code <= _TRAILING)) | (code == _TARGET)
     reference = np.select(
-        [at_open, (code == _STOP) | (code == _TARGET), code == _FORCED], [opened, level, market.close[exit_row]], basis
+        [at_open, at_level, code == _FORCED],
+        [market.open[exit_row], trades.level, market.close[exit_row]],
+        basis,
     )
     market_exit = market_price(reference, -side, market.half_spread[exit_row], execution)
-    exit_price = np.where(code == _TARGET, level, market_exit)
-    fees = (
-        commission(quantity, entry_price, instrument, execution),
-        commission(quantity, exit_price, instrument, execution),
-    )
+    exit_price = np.where(code == _TARGET, trades.level, market_exit)
+    entry_fee = commission(quantity, entry_price, instrument, execution)
+    exit_fee = commission(quantity, exit_price, instrument, execution)
     scale = quantity * instrument.multiplier
+    given_up = np.abs(entry_price - entry_reference) + np.abs(exit_price - reference)
     return {
         "side": side,
         "quantity": quantity,
-        "number": number,
-        "entry_row": entry_row,
-        "exit_row": exit_row,
-        "code": code,
+        "scale": scale,
         "entry_price": entry_price,
         "exit_price": exit_price,
-        "entry_fee": fees[0],
-        "pnl": side * scale * (exit_price - entry_price) - fees[0] - fees[1],
-        "costs": scale * (np.abs(entry_price - entry_reference) + np.abs(exit_price - reference)) + fees[0] + fees[1],
+        "entry_fee": entry_fee,
+        "pnl": side * scale * (exit_price - entry_price) - entry_fee - exit_fee,
+        "costs": scale * given_up + entry_fee + exit_fee,
     }
 
 
-def _equity_columns(pnl: np.ndarray, offsets: np.ndarray, starting_cash: float) -> dict[str, np.ndarray]:
-    """Equity of each lane before and after each of its trades."""
-    after = np.empty(len(pnl))
-    for start, stop in pairwise(offsets):
-        np.cumsum(pnl[start:stop], out=after[start:stop])
-    after += starting_cash
-    return {"equity_after": after, "equity_at_entry": after - pnl}
-
-
-def _trade_frame(columns: dict[str, np.ndarray], offsets: np.ndarray, market: MarketRows, symbol: str) -> pl.DataFrame:
-    entry_row, exit_row, code = columns["entry_row"], columns["exit_row"], columns["code"]
-    closes_bar = np.isin(code, [_STOP, _TARGET, _FORCED])
+def _trade_frame(
+    trades: LaneTrades, money: dict[str, np.ndarray], market: MarketRows, symbol: str
+) -> tuple[pl.DataFrame, np.ndarray]:
+    """The trade table of all lanes, and the order in which each lane's rows ascend by exit, entry and number."""
+    entry_row, exit_row, code = trades.entry_row, trades.exit_row, trades.code & 7
+    gapped = (trades.code & _AT_OPEN) != 0
+    inside = (((code >= _STOP) & (code <= _TARGET)) & ~gapped) | (code == _FORCED)
     entry_us = market.entry_ts[entry_row]
-    exit_us = np.where(closes_bar, market.end[exit_row], market.ts[exit_row])
-    if market.signal_close:
+    exit_us = np.where(inside, market.end[exit_row], market.ts[exit_row])
+    if market.basis != "open":
         exit_us = np.where(code == _SIGNAL, market.entry_ts[exit_row], exit_us)
-    mae, mfe = _excursions(columns, market)
-    known = market.labels[entry_row if market.signal_close else entry_row - 1]
+    mae, mfe = _excursions(trades, money, market)
+    known = market.labels[entry_row if market.basis == "decision" else np.maximum(entry_row - 1, 0)]
     at_entry = market.labels[entry_row]
-    ids = [
-        trade_id(symbol, us, side, number)
-        for us, side, number in zip(
-            entry_us.tolist(), columns["side"].astype(int).tolist(), columns["number"].tolist(), strict=True
-        )
-    ]
     frame = pl.DataFrame(
         {
-            "trade_id": ids,
-            "side": columns["side"],
-            "quantity": columns["quantity"],
+            "side": money["side"],
+            "number": trades.number,
+            "quantity": money["quantity"],
             "entry_ts": entry_us,
-            "entry_price": columns["entry_price"],
+            "entry_price": money["entry_price"],
             "exit_ts": exit_us,
-            "exit_price": columns["exit_price"],
-            "exit_reason": _EXIT_NAMES[code],
-            "pnl": columns["pnl"],
-            "costs": columns["costs"],
-            "equity_at_entry": columns["equity_at_entry"],
-            "trade_return": columns["pnl"] / columns["equity_at_entry"],
+            "exit_price": money["exit_price"],
+            "exit_reason": _EXIT_NAMES.gather(code),
+            "pnl": money["pnl"],
+            "costs": money["costs"],
+            "equity_at_entry": trades.equity,
+            "trade_return": money["pnl"] / trades.equity,
             "mae": mae,
             "mfe": mfe,
             "holding_seconds": (exit_us - entry_us) / 1e6,
@@ -265,79 +194,88 @@ def _trade_frame(columns: dict[str, np.ndarray], offsets: np.ndarray, market: Ma
             "entry_trend_regime": known["trend_regime"],
             "entry_session": at_entry["session"],
             "entry_trade_date": at_entry["trade_date"],
-            "exit_trade_date": market.labels["trade_date"][exit_row],
-        },
-        schema_overrides={"trade_id": pl.String, "exit_reason": pl.String},
+            "exit_trade_date": market.labels["trade_date"].gather(exit_row),
+        }
     )
-    return frame.with_columns(symbol=pl.lit(symbol), legs=pl.lit(""), flags=pl.lit("")).select(
-        pl.col(name).cast(dtype) for name, dtype in TRADE_SCHEMA.items()
+    order = np.lexsort((trades.number, entry_us, exit_us, trades.lane))
+    named = frame.with_columns(
+        trade_id(pl.lit(symbol), pl.col("entry_ts"), pl.col("side"), pl.col("number")),
+        symbol=pl.lit(symbol),
+        legs=pl.lit(""),
+        flags=pl.lit(""),
     )
+    return named.select(pl.col(name).cast(dtype) for name, dtype in TRADE_SCHEMA.items()), order
 
 
-def trade_id(symbol: str, entry_us: int, side: int, number: int) -> str:
-    """First 16 hex digits of the SHA-256 of ``symbol|entry microseconds|side|number of the trade in its run``."""
-    return hashlib.sha256(f"{symbol}|{entry_us}|{side}|{number}".encode()).hexdigest()[:16]
+def trade_id(symbol: pl.Expr, entry_us: pl.Expr, side: pl.Expr, number: pl.Expr) -> pl.Expr:
+    """``<symbol>-<entry microseconds>-<L or S>-<number of the entry in its run>`` as the column ``trade_id``."""
+    letter = pl.when(side > 0).then(pl.lit("L")).otherwise(pl.lit("S"))
+    return pl.format("{}-{}-{}-{}", symbol, entry_us, letter, number).alias("trade_id")
 
 
-def _excursions(columns: dict[str, np.ndarray], market: MarketRows) -> tuple[np.ndarray, np.ndarray]:
+def _excursions(trades: LaneTrades, money: dict[str, np.ndarray], market: MarketRows) -> tuple[np.ndarray, np.ndarray]:
     """mae and mfe over the bars held in full and the exit price, as fractions of the entry price."""
-    code, side, entry = columns["code"], columns["side"], columns["entry_price"]
-    first = columns["entry_row"] + int(market.signal_close)
-    held_to_close = (code == _FORCED) | ((code == _SIGNAL) & market.signal_close)
-    last = columns["exit_row"] - 1 + held_to_close
-    exit_move = side * (columns["exit_price"] / entry - 1.0)
-    high = side * (_range_value(market.highest, first, last, np.maximum) / entry - 1.0)
-    low = side * (_range_value(market.lowest, first, last, np.minimum) / entry - 1.0)
+    code, side, entry = trades.code & 7, money["side"], money["entry_price"]
+    at_close = market.basis != "open"
+    first = trades.entry_row + int(at_close)
+    held_to_close = (code == _FORCED) | ((code == _SIGNAL) & at_close)
+    last = trades.exit_row - 1 + held_to_close
+    exit_move = side * (money["exit_price"] / entry - 1.0)
+    high = side * (range_value(market.highest, first, last, np.maximum) / entry - 1.0)
+    low = side * (range_value(market.lowest, first, last, np.minimum) / entry - 1.0)
     # fmin and fmax pass over the NaN of an empty range.
     mae = np.fmin(np.fmin(np.fmin(high, low), exit_move), 0.0)
     mfe = np.fmax(np.fmax(np.fmax(high, low), exit_move), 0.0)
     return mae, mfe
 
 
-def _range_table(values: np.ndarray, best: Any) -> list[np.ndarray]:
-    """Sparse table: level k holds the best of values[i : i + 2**k] (Bender & Farach-Colton 2000, section 3)."""
-    levels = [values]
-    width = 1
-    while 2 * width <= len(values):
-        previous = levels[-1]
-        levels.append(best(previous[:-width], previous[width:]))
-        width *= 2
-    return levels
+def _daily_equity(
+    trades: LaneTrades, money: dict[str, np.ndarray], market: MarketRows, starting_cash: float, multiplier: float
+) -> np.ndarray:
+    """Equity at the last bar of every trade date after warm-up, (lanes, days)."""
+    rows, lanes = market.day_rows, trades.lanes
+    shape = (lanes, len(rows))
+    if not len(rows):
+        return np.empty(shape)
+    # Realised: what was closed by each day's last row, summed over the days.
+    closed_on = np.searchsorted(rows, trades.exit_row, side="left")
+    counted = closed_on < len(rows)
+    place = trades.lane * len(rows) + closed_on
+    realised = np.bincount(place[counted], money["pnl"][counted], minlength=lanes * len(rows)).reshape(shape)
+    equity = starting_cash + np.cumsum(realised, axis=1)
+    # Unrealised: a trade counts at the last row of every day at which it is held.
+    first = np.searchsorted(rows, trades.entry_row, side="left")
+    days = np.maximum(closed_on - first, 0)
+    if days.any():
+        trade = np.repeat(np.arange(len(days)), days)
+        day = np.arange(len(trade)) - np.repeat(np.cumsum(days) - days, days) + first[trade]
+        side, row = money["side"][trade], rows[day]
+        mark = np.where(side > 0, market.mark_long[row], market.mark_short[row])
+        gain = side * money["scale"][trade] * (mark - money["entry_price"][trade]) - money["entry_fee"][trade]
+        place = trades.lane[trade] * len(rows) + day
+        equity += np.bincount(place, gain, minlength=lanes * len(rows)).reshape(shape)
+    return equity
 
 
-def _range_value(levels: list[np.ndarray], first: np.ndarray, last: np.ndarray, best: Any) -> np.ndarray:
-    """Best value of rows first..last, both included; NaN where the range is empty."""
-    out = np.full(len(first), np.nan)
-    length = last - first + 1
-    some = length > 0
-    # Exact for lengths below 2**52.
-    exponent = np.frexp(np.maximum(length, 1).astype(float))[1] - 1
-    for k in np.unique(exponent[some]):
-        at = some & (exponent == k)
-        table = levels[int(k)]
-        out[at] = best(table[first[at]], table[last[at] + 1 - (1 << int(k))])
-    return out
-
-
-def _daily(
-    own: dict[str, np.ndarray],
-    market: MarketRows,
-    execution: ExecutionSettings,
-    starting_cash: float,
-    multiplier: float,
-) -> pl.DataFrame:
-    """Equity at the last bar of every trade date after warm-up, and its return."""
-    rows = market.day_rows
-    done = np.searchsorted(own["exit_row"], rows, side="right")
-    started = np.searchsorted(own["entry_row"], rows, side="right")
-    equity = np.concatenate([[starting_cash], own["equity_after"]])[done]
-    held = np.flatnonzero(started > done)
-    if len(held):
-        trade, row = done[held], rows[held]
-        side, scale = own["side"][trade], own["quantity"][trade] * multiplier
-        mark = closing_mark(market.close[row], side, market.half_spread[row], execution)
-        equity[held] += side * scale * (mark - own["entry_price"][trade]) - own["entry_fee"][trade]
-    before = np.concatenate([[starting_cash], equity[:-1]])
+def _daily_frame(equity: np.ndarray, market: MarketRows, starting_cash: float) -> pl.DataFrame:
+    """Dates, equity and returns of all lanes, one lane after another."""
+    lanes, days = equity.shape
+    before = np.concatenate([np.full((lanes, 1), float(starting_cash)), equity[:, :-1]], axis=1)[:, :days]
     with np.errstate(divide="ignore", invalid="ignore"):
         change = np.where(before > 0, equity / before - 1.0, 0.0)
-    return pl.DataFrame({"trade_date": market.labels["trade_date"][rows], "equity": equity, "daily_return": change})
+    dates = pl.concat([market.day_dates] * lanes) if lanes else market.day_dates.head(0)
+    return pl.DataFrame({"trade_date": dates, "equity": equity.ravel(), "daily_return": change.ravel()})
+
+
+def _bars_held(trades: LaneTrades) -> np.ndarray:
+    """Bars of each lane at whose close something was held."""
+    if not trades.overlap:
+        return np.bincount(trades.lane, trades.exit_row - trades.entry_row, minlength=trades.lanes)
+    held = np.zeros(trades.lanes)
+    for lane in range(trades.lanes):
+        mine = trades.lane == lane
+        order = np.argsort(trades.entry_row[mine], kind="stable")
+        first, last = trades.entry_row[mine][order].astype(np.int64), trades.exit_row[mine][order].astype(np.int64)
+        covered = np.concatenate([[0], np.maximum.accumulate(last)[:-1]]) if len(last) else last
+        held[lane] = np.maximum(last - np.maximum(first, covered), 0).sum()
+    return held

@@ -1,13 +1,12 @@
 """Replay of columnar strategies: many parameter sets over one symbol's decision frame, as lanes of one JAX kernel.
 
-Fill rules: `execution` and docs/replay.md. Lanes run in chunks of at most `MAX_LANES`, bars in segments of a fixed
-length, so two lane widths and two segment lengths are all that is ever compiled, and memory does not grow with the
-number of lanes beyond their results.
+Fill rules: `execution` and docs/replay.md. Lanes run in chunks of at most `MAX_LANES`, so memory does not grow with
+their number beyond the results; `iter_replay_lanes` hands those over chunk by chunk.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -15,31 +14,27 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from argus_core.replay.execution import LOT_SLACK, market_price
-from argus_core.replay.lane_trades import LaneEvents, MarketRows, lane_results
+from argus_core.accelerator import bucket
+from argus_core.replay.execution import sizing
+from argus_core.replay.lane_trades import LaneTrades, lane_results
+from argus_core.replay.market_rows import MarketRows, market_rows
 from argus_core.replay.results import ReplayResult
 from argus_core.settings import ExecutionSettings, Instrument
 from argus_core.strategies.interface import INTENT_COLUMNS
 
 #: Most lanes of one kernel call.
 MAX_LANES = 64
-_LANE_WIDTHS = (8, MAX_LANES)
-_SHORT_SEGMENT, _LONG_SEGMENT = 512, 8192
+_LANE_WIDTHS = (1, 8, MAX_LANES)
+#: Trades that a lane may make before the host takes them out and lets it go on.
+_CAPACITY = 2048
 
-#: What an intent column means where it is absent or null.
-_DEFAULTS = {
-    "size": 1.0,
-    "quantity": np.nan,
-    "stop_distance": np.inf,
-    "target_distance": np.inf,
-    "max_hold_seconds": np.inf,
-}
-
-_REQUIRED = ("ts", "end", "available_at", "trade_date", "open", "high", "low", "close", "volume", "half_spread")
+_SIZES = ("quantity", "notional", "risk", "target_volatility", "volatility", "size")
+_DISTANCES = ("stop_distance", "target_distance", "trail_distance", "break_even_distance", "max_hold_seconds")
+_INFINITE = np.float64(np.inf)
 
 
 def replay_lanes(
-    frame: pl.DataFrame,
+    frame: pl.DataFrame | MarketRows,
     lanes: Iterable[pl.DataFrame],
     instrument: Instrument,
     execution: ExecutionSettings,
@@ -50,7 +45,8 @@ def replay_lanes(
     """Replay every lane of intents over one symbol's decision frame.
 
     Args:
-        frame: decision frame, one row per bar, ascending ``ts`` (docs/replay.md lists its columns).
+        frame: decision frame, one row per bar, ascending ``ts`` (docs/replay.md lists its columns); or `market_rows`
+            of it with the same instrument and execution, to prepare once what several calls share.
         lanes: one intent frame per parameter set (`INTENT_COLUMNS`, ``enter`` required), each as high as ``frame``.
             A generator is consumed chunk by chunk.
         instrument: lot, tick, multiplier, asset class.
@@ -64,92 +60,44 @@ def replay_lanes(
     Raises:
         ValueError: if a column is missing or unknown, a height differs, or a value is not usable.
     """
-    market = market_rows(frame, instrument, execution)
-    results: list[ReplayResult] = []
-    for chunk in _chunks(lanes):
-        prepared = [_lane(lane, frame.height, number + len(results)) for number, lane in enumerate(chunk)]
-        events = _run(market, prepared, instrument, execution, starting_cash)
-        results += lane_results(
-            events, market, len(prepared), instrument, execution, starting_cash=starting_cash, symbol=symbol
-        )
-    return results
+    chunks = iter_replay_lanes(frame, lanes, instrument, execution, starting_cash=starting_cash, symbol=symbol)
+    return [result for chunk in chunks for result in chunk]
 
 
-def market_rows(frame: pl.DataFrame, instrument: Instrument, execution: ExecutionSettings) -> MarketRows:
-    """Everything of a decision frame that a replay needs and that is the same for all lanes, as NumPy arrays.
-
-    Raises:
-        ValueError: if a column is missing, ``ts`` does not ascend, or prices hold nulls.
-    """
-    missing = [name for name in _REQUIRED if name not in frame.columns]
-    if missing:
-        raise ValueError(f"decision frame: no column {', '.join(missing)}. Found: {', '.join(frame.columns)}.")
-    numbers = {
-        name: frame[name].cast(pl.Float64).to_numpy()
-        for name in ("open", "high", "low", "close", "volume", "half_spread")
-    }
-    for name, values in numbers.items():
-        if not np.isfinite(values).all():
-            raise ValueError(
-                f"decision frame: {name} holds a null or a number that is not finite at row "
-                f"{int(np.flatnonzero(~np.isfinite(values))[0])}. Gate the bars before replay."
-            )
-    ts, end, available = (frame[name].dt.timestamp("us").to_numpy() for name in ("ts", "end", "available_at"))
-    if (np.diff(ts) <= 0).any():
-        raise ValueError("decision frame: ts must ascend without duplicates. Sort it and drop duplicate bars.")
-    height = frame.height
-    warmup = _optional(frame, "warmup", pl.Boolean, False).to_numpy()
-    lost = np.cumsum(_optional(frame, "missing_before", pl.Int64, 0).to_numpy())
-    opened, close, spread = numbers["open"], numbers["close"], numbers["half_spread"]
-    signal_close = execution.price_basis == "signal_close"
-    if signal_close:
-        fill_row = np.arange(height)
-        dead = np.zeros(height, bool)
-        buy_reference = sell_reference = close
-    else:
-        after = np.searchsorted(ts, available + round(execution.latency_seconds * 1e6), side="left")
-        fill_row = np.maximum(after, np.arange(height) + 1)
-        reached = np.minimum(fill_row, height - 1)
-        gone = (lost[reached] - lost) * instrument.bar_seconds if height else lost
-        dead = gone > execution.max_gap_seconds
-        worst = execution.price_basis == "next_worst"
-        buy_reference = numbers["high"] if worst else opened
-        sell_reference = numbers["low"] if worst else opened
-    decide = ~warmup
-    if height:
-        decide[-1] = False
-    return MarketRows(
-        frame=frame,
-        ts=ts,
-        end=end,
-        entry_ts=available if signal_close else ts,
-        warmup=warmup,
-        decide=decide,
-        fill_row=fill_row,
-        dead=dead,
-        buy_reference=buy_reference,
-        sell_reference=sell_reference,
-        buy=market_price(buy_reference, 1, spread, execution),
-        sell=market_price(sell_reference, -1, spread, execution),
-        buy_open=market_price(opened, 1, spread, execution),
-        sell_open=market_price(opened, -1, spread, execution),
-        offered_lots=np.floor(execution.participation * numbers["volume"] / instrument.lot + LOT_SLACK),
-        signal_close=signal_close,
-        **numbers,
-    )
+def iter_replay_lanes(
+    frame: pl.DataFrame | MarketRows,
+    lanes: Iterable[pl.DataFrame],
+    instrument: Instrument,
+    execution: ExecutionSettings,
+    *,
+    starting_cash: float,
+    symbol: str,
+) -> Iterator[list[ReplayResult]]:
+    """`replay_lanes`, chunk by chunk: what the caller drops is freed, whatever the size of the sweep."""
+    market = frame if isinstance(frame, MarketRows) else market_rows(frame, instrument, execution)
+    done = 0
+    source = iter(lanes)
+    while chunk := list(islice(source, MAX_LANES)):
+        prepared = [_lane(lane, market, instrument, execution, number) for number, lane in enumerate(chunk, start=done)]
+        done += len(chunk)
+        trades = _run(market, prepared, instrument, execution, starting_cash)
+        yield lane_results(trades, market, instrument, execution, starting_cash=starting_cash, symbol=symbol)
 
 
 @dataclass(frozen=True)
 class _Lane:
-    """Intents of one lane as arrays; a value that is equal at every entry is kept as one number."""
+    """Intents of one lane: signal byte per row, rows with an entry, and per value one number or one per such row."""
 
-    enter: np.ndarray
-    leave: np.ndarray
+    signal: np.ndarray
+    entry_rows: np.ndarray
     values: dict[str, float | np.ndarray]
+    lots: int
 
 
-def _lane(intents: pl.DataFrame, height: int, number: int) -> _Lane:
-    where = f"lane {number}"
+def _lane(
+    intents: pl.DataFrame, market: MarketRows, instrument: Instrument, execution: ExecutionSettings, number: int
+) -> _Lane:
+    where, height = f"lane {number}", len(market.ts)
     if intents.height != height:
         raise ValueError(f"{where}: {intents.height} rows of intents for {height} rows of the decision frame.")
     unknown = [name for name in intents.columns if name not in INTENT_COLUMNS]
@@ -160,44 +108,121 @@ def _lane(intents: pl.DataFrame, height: int, number: int) -> _Lane:
     enter = intents["enter"].cast(pl.Int8).fill_null(0).to_numpy()
     if len(enter) and (enter.min() < -1 or enter.max() > 1):
         raise ValueError(f"{where}: enter must be -1, 0 or +1.")
-    leave = _optional(intents, "exit", pl.Boolean, False).to_numpy()
-    at = np.flatnonzero(enter)
-    values: dict[str, float | np.ndarray] = {}
-    for name, default in _DEFAULTS.items():
-        values[name] = default
-        if name not in intents.columns or not len(at):
-            continue
-        column = intents[name].cast(pl.Float64).fill_null(default).to_numpy()
-        used = column[at]
-        if np.isnan(used).any():
-            column = np.where(np.isnan(column), default, column)
-            used = column[at]
-        if (used < 0).any():
-            raise ValueError(f"{where}: {name} is negative at row {int(at[np.flatnonzero(used < 0)[0]])}.")
-        same = (used == used[0]).all() or np.isnan(used).all()
-        values[name] = float(used[0]) if same else column
-    return _Lane(enter, leave, values)
+    # +1 is bit 0, -1 bit 1: two's complement -1 ends in binary 11.
+    signal = enter.view(np.uint8) & 3
+    signal ^= signal >> 1
+    if "exit" in intents.columns:
+        leave = intents["exit"].cast(pl.Boolean).fill_null(False).to_numpy()
+        signal |= leave.view(np.uint8) << 2
+    signal &= market.decide_mask
+    at = np.flatnonzero(signal & 3).astype(np.int32)
+    given = {name: _values(intents, name, at, where) for name in (*_SIZES, *_DISTANCES) if name in intents.columns}
+    distance = {name: _or_infinite(given.get(name, _INFINITE)) for name in _DISTANCES}
+    stop = np.minimum(distance["stop_distance"], distance["trail_distance"])
+    try:
+        how = sizing(
+            **{name: given.get(name, np.float64(np.nan)) for name in _SIZES},
+            stop=stop if len(at) else np.float64(1.0),
+            instrument=instrument,
+            execution=execution,
+        )
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+    most = _values(intents, "max_entries", at, where) if "max_entries" in intents.columns else np.float64(1.0)
+    most = np.where(np.isnan(most), 1.0, most)
+    values: dict[str, Any] = {
+        **how._asdict(),
+        "stop": stop,
+        "target": distance["target_distance"],
+        "trail": distance["trail_distance"],
+        "break_even": distance["break_even_distance"],
+        "hold_us": distance["max_hold_seconds"] * 1e6,
+        "max_entries": most,
+    }
+    return _Lane(
+        signal,
+        at,
+        {name: float(value) if np.ndim(value) == 0 else value for name, value in values.items()},
+        int(np.max(most, initial=1.0)),
+    )
+
+
+def _values(intents: pl.DataFrame, name: str, at: np.ndarray, where: str) -> Any:
+    """A column at the entry rows as float64, NaN for null; one number where it is the same at all of them."""
+    column = intents[name]
+    if not len(at):
+        return np.float64(np.nan)
+    if not column.null_count() and column.dtype.is_numeric() and column.min() == column.max():
+        used = np.float64(column[0])
+    else:
+        used = column.cast(pl.Float64).to_numpy()[at]
+        if np.isnan(used).all():
+            used = np.float64(np.nan)
+    negative = np.flatnonzero(np.atleast_1d(used) < 0)
+    if len(negative):
+        raise ValueError(f"{where}: {name} is negative at row {int(at[negative[0]])}.")
+    return used
+
+
+def _or_infinite(value: Any) -> Any:
+    return np.where(np.isnan(value), np.inf, value)
 
 
 def _run(
     market: MarketRows,
-    lanes: list[_Lane],
+    lanes: Sequence[_Lane],
     instrument: Instrument,
     execution: ExecutionSettings,
     starting_cash: float,
-) -> LaneEvents:
-    """Run the kernel over all segments and gather the bars at which something happened."""
+) -> LaneTrades:
+    """Run the kernel until every lane has met its last bar; the trades of all lanes."""
     # JAX is slow to import: only where a kernel runs.
-    from argus_core.replay.lane_kernel import VALUE_COLUMNS, State, Terms, lane_kernel
+    from argus_core.replay import lane_kernel as kernels
 
     height = len(market.ts)
+    if not height:
+        return LaneTrades.none(len(lanes))
     width = next(w for w in _LANE_WIDTHS if w >= len(lanes))
-    segment = _SHORT_SEGMENT if height <= _LONG_SEGMENT // 2 else _LONG_SEGMENT
-    names = [name.replace("_us", "_seconds") for name in VALUE_COLUMNS]
-    per_bar = tuple(any(isinstance(lane.values[name], np.ndarray) for lane in lanes) for name in names)
-    kernel = lane_kernel(signal_close=market.signal_close, crypto=instrument.is_crypto, per_bar=per_bar)
+    values, varies = [], []
+    entries = bucket(max(len(lane.entry_rows) for lane in lanes))
+    for name in kernels.VALUES:
+        column = [lane.values[name] for lane in lanes]
+        moving = any(isinstance(value, np.ndarray) for value in column)
+        filled = np.zeros((width, entries) if moving else width)
+        for row, value in enumerate(column):
+            if isinstance(value, np.ndarray):
+                filled[row, : len(value)] = value
+            else:
+                filled[row] = value
+        values.append(filled)
+        varies.append(moving)
+    by_name = dict(zip(kernels.VALUES, values, strict=True))
+    form = kernels.Form(
+        basis=market.basis,
+        crypto=instrument.is_crypto,
+        lots=_lots(lanes),
+        capacity=max(_CAPACITY, 4 * _lots(lanes)),
+        **{
+            name: bool(np.isfinite(by_name[column][: len(lanes)]).any())
+            for name, column in (
+                ("stop", "stop"),
+                ("target", "target"),
+                ("trail", "trail"),
+                ("break_even", "break_even"),
+                ("hold", "hold_us"),
+            )
+        },
+        varies=tuple(varies),
+        side_by_side=kernels.side_by_side(),
+    )
+    signal = np.zeros((width, market.padded), np.uint8)
+    entry_rows = np.full((width, entries if any(varies) else 1), np.iinfo(np.int32).max, np.int32)
+    for row, lane in enumerate(lanes):
+        signal[row, :height] = lane.signal
+        if any(varies):
+            entry_rows[row, : len(lane.entry_rows)] = lane.entry_rows
     scale = execution.cost_multiplier
-    terms = Terms(
+    terms = kernels.Terms(
         leverage=execution.leverage,
         lot=instrument.lot,
         multiplier=instrument.multiplier,
@@ -208,92 +233,35 @@ def _run(
         commission_per_share=scale * execution.commission_per_share,
         commission_rate=scale * execution.commission_rate_crypto,
     )
-    zeros = np.zeros((len(State._fields), width))
-    state: Any = State(*zeros)._replace(cash=np.full(width, float(starting_cash)), due=np.full(width, np.inf))
-    fixed = {name: _per_lane(lanes, name, width) for name, varies in zip(names, per_bar, strict=True) if not varies}
-    matrix = _row_matrix(market, -(-height // segment) * segment)
-    parts: list[tuple] = []
-    waiting: tuple | None = None
-    for start in range(0, height, segment):
-        stop = start + segment
-        values = tuple(fixed[name] if name in fixed else _stack(lanes, name, start, stop, width) for name in names)
-        enter = np.zeros((width, segment), np.int8)
-        leave = np.zeros((width, segment), bool)
-        for row, lane in enumerate(lanes):
-            taken = lane.enter[start:stop]
-            enter[row, : len(taken)] = taken
-            leave[row, : len(taken)] = lane.leave[start:stop]
-        state, *output = kernel(state, terms, matrix[start:stop], enter, leave, values)
-        # Reading blocks: read a segment only after the next one was handed to the kernel.
-        if waiting is not None:
-            parts.append(_happened(*waiting, lanes=len(lanes)))
-        waiting = (start, *output)
-    if waiting is not None:
-        parts.append(_happened(*waiting, lanes=len(lanes)))
-    return LaneEvents.gather(parts)
+    kernel = kernels.lane_kernel(form)
+    state: Any = kernels.initial_state(form, width, starting_cash)
+    intents = kernels.Lane(*kernels.on_device((signal, entry_rows, tuple(values))))
+    parts = []
+    while True:
+        state = kernel(state, terms, market.on_device, intents)
+        closed = np.asarray(state.closed)
+        parts.append(_taken(state, closed, len(lanes)))
+        if (np.asarray(state.row)[: len(lanes)] >= height).all():
+            break
+        state = state._replace(closed=np.zeros_like(closed))
+    return LaneTrades.join(
+        parts,
+        lanes=len(lanes),
+        partials=np.asarray(state.partials)[: len(lanes)],
+        rejects=np.asarray(state.rejects)[: len(lanes)],
+        ordered=form.lots == 1,
+    )
 
 
-def _happened(start: int, event: Any, quantity: Any, level: Any, *, lanes: int) -> tuple[np.ndarray, ...]:
-    codes = np.asarray(event)[:, :lanes]
-    row, lane = np.nonzero(codes)
-    return lane, row + start, codes[row, lane], np.asarray(quantity)[row, lane], np.asarray(level)[row, lane]
+def _lots(lanes: Sequence[_Lane]) -> int:
+    most = max(lane.lots for lane in lanes)
+    return 1 << (most - 1).bit_length()
 
 
-def _row_matrix(market: MarketRows, padded: int) -> np.ndarray:
-    height = len(market.ts)
-    columns = {
-        "row": np.arange(height),
-        "decide": market.decide,
-        "open": market.open,
-        "high": market.high,
-        "low": market.low,
-        "buy": market.buy,
-        "sell": market.sell,
-        "buy_open": market.buy_open,
-        "sell_open": market.sell_open,
-        "half_spread": market.half_spread,
-        "offered_lots": market.offered_lots,
-        "ts": market.ts,
-        "entry_ts": market.entry_ts,
-        "fill_row": market.fill_row,
-        "dead": market.dead,
+def _taken(state: Any, closed: np.ndarray, lanes: int) -> dict[str, np.ndarray]:
+    """Trades in the buffers, lane by lane."""
+    filled = np.arange(state.trades.number.shape[1]) < closed[:lanes, None]
+    lane = np.repeat(np.arange(lanes), closed[:lanes])
+    return {"lane": lane} | {
+        name: np.asarray(column)[:lanes][filled] for name, column in state.trades._asdict().items()
     }
-    from argus_core.replay.lane_kernel import ROW_COLUMNS
-
-    # Padding: comparisons with NaN are false, so no stop, no time stop and no order can happen there.
-    matrix = np.full((padded, len(ROW_COLUMNS)), np.nan)
-    for position, name in enumerate(ROW_COLUMNS):
-        matrix[:height, position] = columns[name]
-    matrix[height:, ROW_COLUMNS.index("row")] = -1.0
-    matrix[height:, ROW_COLUMNS.index("decide")] = 0.0
-    return matrix
-
-
-def _per_lane(lanes: list[_Lane], name: str, width: int) -> np.ndarray:
-    filled = np.full(width, _DEFAULTS[name])
-    filled[: len(lanes)] = [lane.values[name] for lane in lanes]
-    return filled * 1e6 if name == "max_hold_seconds" else filled
-
-
-def _stack(lanes: list[_Lane], name: str, start: int, stop: int, width: int) -> np.ndarray:
-    stacked = np.full((width, stop - start), _DEFAULTS[name])
-    for row, lane in enumerate(lanes):
-        value = lane.values[name]
-        if isinstance(value, np.ndarray):
-            taken = value[start:stop]
-            stacked[row, : len(taken)] = taken
-        else:
-            stacked[row] = value
-    return stacked * 1e6 if name == "max_hold_seconds" else stacked
-
-
-def _optional(frame: pl.DataFrame, name: str, dtype: Any, default: Any) -> pl.Series:
-    if name not in frame.columns:
-        return pl.repeat(default, frame.height, dtype=dtype, eager=True)
-    return frame[name].cast(dtype).fill_null(default)
-
-
-def _chunks(lanes: Iterable[pl.DataFrame]) -> Iterator[list[pl.DataFrame]]:
-    source = iter(lanes)
-    while chunk := list(islice(source, MAX_LANES)):
-        yield chunk

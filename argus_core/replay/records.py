@@ -10,7 +10,6 @@ from typing import Any
 import polars as pl
 
 from argus_core.replay.accounting import Position
-from argus_core.replay.lane_trades import trade_id
 from argus_core.replay.results import DAILY_SCHEMA, REJECT_REASONS, TRADE_SCHEMA, UNKNOWN, ReplayResult, offered_labels
 from argus_core.strategies.interface import Leg
 
@@ -57,7 +56,7 @@ class Recorder:
         moves = [position.side * (x / entry - 1.0) for x in (position.low, position.high, price) if _usable(x, entry)]
         self._trades.append(
             {
-                "trade_id": trade_id(self._symbol, position.entry_us, position.side, position.number),
+                "trade_id": f"{self._symbol}-{position.entry_us}-{'L' if position.side > 0 else 'S'}-{position.number}",
                 "symbol": self._symbol,
                 "side": position.side,
                 "quantity": position.quantity,
