@@ -152,7 +152,9 @@ def _values(intents: pl.DataFrame, name: str, at: np.ndarray, where: str) -> Any
     column = intents[name]
     if not len(at):
         return np.float64(np.nan)
-    if not column.null_count() and column.dtype.is_numeric() and column.min() == column.max():
+    # min and max pass over NaN, which means the default like null: such a column is no single number.
+    unset = column.null_count() or (column.dtype.is_float() and column.is_nan().any())
+    if not unset and column.dtype.is_numeric() and column.min() == column.max():
         used = np.float64(column[0])
     else:
         used = column.cast(pl.Float64).to_numpy()[at]
@@ -162,6 +164,10 @@ def _values(intents: pl.DataFrame, name: str, at: np.ndarray, where: str) -> Any
     if len(negative):
         raise ValueError(f"{where}: {name} is negative at row {int(at[negative[0]])}.")
     return used
+
+
+def _has_nan(column: pl.Series) -> bool:
+    return column.dtype.is_float() and column.is_nan().any()
 
 
 def _or_infinite(value: Any) -> Any:
@@ -188,7 +194,8 @@ def _run(
     for name in kernels.VALUES:
         column = [lane.values[name] for lane in lanes]
         moving = any(isinstance(value, np.ndarray) for value in column)
-        filled = np.zeros((width, entries) if moving else width)
+        # Padding that asks for nothing, so that it compiles nothing in.
+        filled = np.full((width, entries) if moving else width, np.inf)
         for row, value in enumerate(column):
             if isinstance(value, np.ndarray):
                 filled[row, : len(value)] = value
