@@ -127,6 +127,15 @@ def test_a_time_stop_fills_at_the_open_when_the_time_is_up():
     assert (trade["exit_reason"], trade["exit_ts"], trade["holding_seconds"]) == ("time", frame["ts"][3], 120.0)
 
 
+def test_a_value_given_at_the_entry_alone_counts_there_with_nan_elsewhere():
+    lane = intents(6, {0: {"enter": 1}}, max_hold_seconds=np.nan).with_row_index()
+    lane = lane.with_columns(
+        max_hold_seconds=pl.when(pl.col("index") == 1).then(120.0).otherwise(np.nan),
+        enter=pl.when(pl.col("index") == 1).then(1).otherwise(0).cast(pl.Int8),
+    ).drop("index")
+    assert only_trade(decision_frame(FLAT), lane)["holding_seconds"] == 120.0
+
+
 def test_an_entry_dies_across_a_data_gap_but_an_exit_waits():
     frame = decision_frame(FLAT, missing_before=[0, 11, 0, 11, 0, 0])
     result = replay(frame, intents(6, {0: {"enter": 1}, 1: {"enter": 1}, 2: {"exit": True}}))[0]
