@@ -118,14 +118,18 @@ def sizing(
     by_risk = ~by_quantity & ~by_notional & ~np.isnan(risk)
     by_volatility = ~by_quantity & ~by_notional & ~by_risk & ~np.isnan(target_volatility)
     by_size = ~(by_quantity | by_notional | by_risk | by_volatility)
-    if np.any(by_risk & ~(np.isfinite(stop) & (np.asarray(stop) > 0))):
+    if np.any(by_risk) and np.any(by_risk & ~(np.isfinite(stop) & (np.asarray(stop) > 0))):
         raise ValueError(
             "risk: an entry is sized by the loss at its stop but has none. Give stop_distance or trail_distance, or "
             "another size."
         )
-    with np.errstate(divide="ignore", invalid="ignore"):
-        scaled = np.where(np.asarray(volatility) > 0, np.divide(target_volatility, volatility), 0.0)
-        per_equity = np.where(by_risk, np.divide(risk, np.multiply(stop, instrument.multiplier)), 0.0)
+    scaled, per_equity = 0.0, 0.0
+    if np.any(by_volatility):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scaled = np.where(np.asarray(volatility) > 0, np.divide(target_volatility, volatility), 0.0)
+    if np.any(by_risk):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            per_equity = np.where(by_risk, np.divide(risk, np.multiply(stop, instrument.multiplier)), 0.0)
     full = np.where(np.isnan(size), 1.0, size) * execution.leverage
     return Sizing(
         fixed=np.where(by_quantity, quantity, 0.0),

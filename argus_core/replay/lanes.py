@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -31,6 +32,7 @@ _CAPACITY = 2048
 _SIZES = ("quantity", "notional", "risk", "target_volatility", "volatility", "size")
 _DISTANCES = ("stop_distance", "target_distance", "trail_distance", "break_even_distance", "max_hold_seconds")
 _INFINITE = np.float64(np.inf)
+_NO_ROWS = np.empty(0, np.int32)
 
 
 def replay_lanes(
@@ -105,30 +107,30 @@ def _lane(
         raise ValueError(
             f"{where}: intent columns {intents.columns}; `enter` is required, allowed: {', '.join(INTENT_COLUMNS)}."
         )
-    enter = intents["enter"].cast(pl.Int8).fill_null(0).to_numpy()
+    enter = _flags(intents["enter"], pl.Int8())
     if len(enter) and (enter.min() < -1 or enter.max() > 1):
         raise ValueError(f"{where}: enter must be -1, 0 or +1.")
     # +1 is bit 0, -1 bit 1: two's complement -1 ends in binary 11.
     signal = enter.view(np.uint8) & 3
     signal ^= signal >> 1
     if "exit" in intents.columns:
-        leave = intents["exit"].cast(pl.Boolean).fill_null(False).to_numpy()
-        signal |= leave.view(np.uint8) << 2
+        signal |= _flags(intents["exit"], pl.Boolean()).view(np.uint8) << 2
     signal &= market.decide_mask
-    at = np.flatnonzero(signal & 3).astype(np.int32)
-    given = {name: _values(intents, name, at, where) for name in (*_SIZES, *_DISTANCES) if name in intents.columns}
+    entries = _Entries(signal)
+    given = {name: _values(intents, name, entries, where) for name in (*_SIZES, *_DISTANCES) if name in intents.columns}
     distance = {name: _or_infinite(given.get(name, _INFINITE)) for name in _DISTANCES}
     stop = np.minimum(distance["stop_distance"], distance["trail_distance"])
     try:
         how = sizing(
             **{name: given.get(name, np.float64(np.nan)) for name in _SIZES},
-            stop=stop if len(at) else np.float64(1.0),
+            # Without an entry nothing is sized, and no stop is missing.
+            stop=stop if entries.some else np.float64(1.0),
             instrument=instrument,
             execution=execution,
         )
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
-    most = _values(intents, "max_entries", at, where) if "max_entries" in intents.columns else np.float64(1.0)
+    most = _values(intents, "max_entries", entries, where) if "max_entries" in intents.columns else np.float64(1.0)
     most = np.where(np.isnan(most), 1.0, most)
     values: dict[str, Any] = {
         **how._asdict(),
@@ -139,39 +141,58 @@ def _lane(
         "hold_us": distance["max_hold_seconds"] * 1e6,
         "max_entries": most,
     }
+    values = {name: float(value) if np.ndim(value) == 0 else value for name, value in values.items()}
     return _Lane(
         signal,
-        at,
-        {name: float(value) if np.ndim(value) == 0 else value for name, value in values.items()},
+        entries.rows if any(isinstance(value, np.ndarray) for value in values.values()) else _NO_ROWS,
+        values,
         int(np.max(most, initial=1.0)),
     )
 
 
-def _values(intents: pl.DataFrame, name: str, at: np.ndarray, where: str) -> Any:
+class _Entries:
+    """Rows of a lane that bear an entry; listed only where a value varies between them."""
+
+    def __init__(self, signal: np.ndarray) -> None:
+        self._signal = signal & 3
+
+    @cached_property
+    def some(self) -> bool:
+        return bool(self._signal.any())
+
+    @cached_property
+    def rows(self) -> np.ndarray:
+        return np.flatnonzero(self._signal).astype(np.int32)
+
+
+def _values(intents: pl.DataFrame, name: str, entries: _Entries, where: str) -> Any:
     """A column at the entry rows as float64, NaN for null; one number where it is the same at all of them."""
     column = intents[name]
-    if not len(at):
+    if not entries.some:
         return np.float64(np.nan)
-    # min and max pass over NaN, which means the default like null: such a column is no single number.
-    unset = column.null_count() or (column.dtype.is_float() and column.is_nan().any())
-    if not unset and column.dtype.is_numeric() and column.min() == column.max():
-        used = np.float64(column[0])
+    numbers = (column if column.dtype == pl.Float64 else column.cast(pl.Float64)).to_numpy()
+    first = numbers[0]
+    # Comparing the ends first spares columns that vary the whole comparison.
+    if numbers[-1] == first and (numbers == first).all():
+        used = first
     else:
-        used = column.cast(pl.Float64).to_numpy()[at]
-        if np.isnan(used).all():
-            used = np.float64(np.nan)
+        used = numbers[entries.rows]
+        first = used[0]
+        if np.isnan(used).all() or (used == first).all():
+            used = first
     negative = np.flatnonzero(np.atleast_1d(used) < 0)
     if len(negative):
-        raise ValueError(f"{where}: {name} is negative at row {int(at[negative[0]])}.")
+        raise ValueError(f"{where}: {name} is negative at row {int(entries.rows[negative[0]])}.")
     return used
-
-
-def _has_nan(column: pl.Series) -> bool:
-    return column.dtype.is_float() and column.is_nan().any()
 
 
 def _or_infinite(value: Any) -> Any:
     return np.where(np.isnan(value), np.inf, value)
+
+
+def _flags(column: pl.Series, dtype: pl.DataType) -> np.ndarray:
+    typed = column if column.dtype == dtype else column.cast(dtype)
+    return (typed.fill_null(value=False if dtype == pl.Boolean else 0) if typed.null_count() else typed).to_numpy()
 
 
 def _run(
