@@ -198,19 +198,21 @@ def _trade_frame(
         }
     )
     order = np.lexsort((trades.number, entry_us, exit_us, trades.lane))
-    named = frame.with_columns(
-        trade_id(pl.lit(symbol), pl.col("entry_ts"), pl.col("side"), pl.col("number")),
-        symbol=pl.lit(symbol),
-        legs=pl.lit(""),
-        flags=pl.lit(""),
-    )
-    return named.select(pl.col(name).cast(dtype) for name, dtype in TRADE_SCHEMA.items()), order
+    made = {
+        "trade_id": trade_id(symbol),
+        "symbol": pl.lit(symbol),
+        "legs": pl.lit(""),
+        "flags": pl.lit(""),
+    }
+    return frame.select(
+        made.get(name, pl.col(name)).cast(dtype).alias(name) for name, dtype in TRADE_SCHEMA.items()
+    ), order
 
 
-def trade_id(symbol: pl.Expr, entry_us: pl.Expr, side: pl.Expr, number: pl.Expr) -> pl.Expr:
-    """``<symbol>-<entry microseconds>-<L or S>-<number of the entry in its run>`` as the column ``trade_id``."""
-    letter = pl.when(side > 0).then(pl.lit("L")).otherwise(pl.lit("S"))
-    return pl.format("{}-{}-{}-{}", symbol, entry_us, letter, number).alias("trade_id")
+def trade_id(symbol: str) -> pl.Expr:
+    """``<symbol>-<entry microseconds>-<L or S>-<number of the entry in its run>``."""
+    letter = pl.when(pl.col("side") > 0).then(pl.lit("L")).otherwise(pl.lit("S"))
+    return pl.format("{}-{}-{}-{}", pl.lit(symbol), "entry_ts", letter, "number")
 
 
 def _excursions(trades: LaneTrades, money: dict[str, np.ndarray], market: MarketRows) -> tuple[np.ndarray, np.ndarray]:

@@ -263,7 +263,7 @@ def _run(
     )
     kernel = kernels.lane_kernel(form)
     state: Any = kernels.initial_state(form, width, starting_cash)
-    intents = kernels.Lane(*kernels.on_device((signal, entry_rows, tuple(values))))
+    intents = kernels.Lane(signal, entry_rows, tuple(values))
     parts = []
     while True:
         state = kernel(state, terms, market.on_device, intents)
