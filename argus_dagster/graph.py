@@ -18,6 +18,7 @@ from argus_dagster.assets import (
     regimes,
     replay_pack,
     selection,
+    signals,
 )
 from argus_dagster.partitions import Partitions, build_partitions
 from argus_dagster.sensors import build_sensors
@@ -27,7 +28,7 @@ from argus_dagster.workspace import Workspace
 JOBS = {
     "market": ("bars_raw", "bars", "option_snapshots", "outcomes", "regimes"),
     "market_wide": ("reference_bars", "risk_flow", "market_risk"),
-    "research": ("replay_pack", "experiments"),
+    "research": ("replay_pack", "experiments", "signals"),
     "selection": ("rankings", "killed", "candidates", "allocations", "cycle_report"),
 }
 
@@ -52,6 +53,7 @@ def build_assets(workspace: Workspace, partitions: Partitions) -> list[Any]:
             *regimes.build(partitions),
             *replay_pack.build(partitions, workspace),
             *experiments.build(partitions),
+            *signals.build(partitions),
             *selection.build(partitions),
             *allocations.build(partitions),
         ]

@@ -128,7 +128,11 @@ class _Columnar:
 
     def columns_at(self, cut: int) -> tuple[str, ...]:
         """Columns whose future from ``cut`` on alone moves an intent before it; price columns are tried one by one."""
-        futures = [perturb_future(self.frame, cut, seed=self.seed, direction=direction) for direction in (1, -1)]
+        futures = [
+            perturb_future(self.frame, cut, seed=self.seed, direction=direction, scale=scale)
+            for direction in (1, -1)
+            for scale in (1.0, SMALL)
+        ]
         found = []
         for name in self.frame.columns:
             for changed in futures:

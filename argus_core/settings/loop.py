@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from argus_core.settings.document import Settings
+from argus_core.settings.signals import SignalSettings
 
 
 class PackSettings(Settings):
@@ -167,6 +168,7 @@ class LoopSettings(Settings):
     strategies: tuple[StrategySpec, ...]
     experiment: ExperimentSettings = ExperimentSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    signals: SignalSettings = SignalSettings()
     loop: LoopTiming = LoopTiming()
     notify: NotifySettings = NotifySettings()
 

@@ -72,8 +72,9 @@ class Project:
 
     @property
     def config_hash(self) -> str:
-        """Hash of every setting that can change a result (no path, no timing, no notification)."""
-        loop = self.loop.model_dump(mode="json", exclude={"loop", "notify", "platform", "universe", "overrides"})
+        """Hash of every setting that can change a run (no path, no timing, no notification, no routing of signals)."""
+        beside = {"loop", "notify", "signals", "platform", "universe", "overrides"}
+        loop = self.loop.model_dump(mode="json", exclude=beside)
         platform = self.platform.model_dump(mode="json", exclude={"lake"})
         return canonical_hash({"loop": loop, "platform": platform, "universe": self.universe.model_dump(mode="json")})
 

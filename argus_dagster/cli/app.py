@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from argus_dagster.cli import outcomes, replay
+from argus_dagster.cli import lookahead, outcomes, replay, signals
 from argus_dagster.cli.output import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -50,6 +50,8 @@ app = typer.Typer(
 )
 app.add_typer(outcomes.app, name="outcomes")
 app.command()(replay.replay)
+app.command()(lookahead.lookahead)
+app.command()(signals.signals)
 
 
 def main() -> None:

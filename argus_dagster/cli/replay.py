@@ -20,6 +20,7 @@ from argus_dagster.cli.output import (
     print_frame,
     print_table,
 )
+from argus_dagster.cli.parameters import ParamOption, strategy_params
 
 if TYPE_CHECKING:
     import polars as pl
@@ -36,9 +37,7 @@ SHOWN = (
 def replay(
     strategy: Annotated[str, typer.Argument(help="shipped name, `module:Class`, or `path/to/file.py:Class`")],
     symbol: SymbolOption = None,
-    param: Annotated[
-        list[str] | None, typer.Option("--param", "-p", help="parameter, name=value (YAML); repeat it")
-    ] = None,
+    param: ParamOption = None,
     day: Annotated[str | None, typer.Option("--date", help="last session of the pack [the cycle's date]")] = None,
     price_basis: Annotated[
         str | None, typer.Option("--price-basis", help="next_open, next_worst, next_close, signal_close")
@@ -66,7 +65,7 @@ def replay(
     project = workspace.project
     name = symbol or workspace.symbols[0]
     chosen = load_strategy(strategy, root=project.root)
-    params = _params(chosen, param or [])
+    params = strategy_params(chosen, param or [])
     if misfit := chosen.family.misfit(project.instrument(name), project.loop.pack.references.get(name, ())):
         fail(f"{strategy} on {name}: {misfit}", EXIT_USAGE)
     execution = project.platform.execution
@@ -93,31 +92,6 @@ def replay(
         _print(document, result, trades)
     if fault := ruined(result):
         fail(fault, EXIT_FAILED)
-
-
-def _params(strategy: Any, given: list[str]) -> Any:
-    """Validated parameters from ``name=value`` texts; dotted names reach into nested parameters."""
-    import yaml
-    from pydantic import ValidationError
-
-    values: dict[str, Any] = {}
-    for text in given:
-        name, separator, value = text.partition("=")
-        if not separator:
-            fail(f"--param {text!r}: write name=value", EXIT_USAGE)
-        place = values
-        *parents, last = name.split(".")
-        for parent in parents:
-            place = place.setdefault(parent, {})
-        place[last] = yaml.safe_load(value)
-    try:
-        return strategy.Params.model_validate(values)
-    except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, e['loc']))}: {e['msg']} (value {e['input']!r})" for e in error.errors()
-        )
-        allowed = ", ".join(strategy.Params.model_fields)
-        fail(f"{strategy.strategy_id}: {problems}. Parameters: {allowed}.", EXIT_USAGE)
 
 
 def _write(folder: Path, result: ReplayResult) -> None:

@@ -23,6 +23,8 @@ COMMANDS = (
     "pack",
     "experiment",
     "replay",
+    "lookahead",
+    "signals",
     "evaluate",
     "sql",
     "verify",
@@ -158,6 +160,28 @@ def test_a_wrong_parameter_is_refused_before_anything_runs(tmp_path: Path, monke
     assert "has no parameter 'fasst'" in str(result.exception)
     path = make_project(tmp_path, strategies=[{"strategy_class": "Nope"}])
     assert "Nope" in str(invoke(path, "loop", "--dry-run").exception)
+
+
+def test_signals_are_printed_filtered_and_exported(config: Path, tmp_path: Path) -> None:
+    result = invoke(config, "signals", "--json")
+    rows = json.loads(result.stdout)
+    assert {row["symbol"] for row in rows} == {"SPY", "BTC"}
+    assert {row["strategy"] for row in rows} == {"BuyAndHold", "EmaCrossAtr"}
+    assert len({row["signal_id"] for row in rows}) == len(rows)
+    assert all(row["explanation"].startswith(row["strategy"]) for row in rows)
+    newest = invoke(config, "signals", "--symbol", "SPY", "--sessions", "1", "--output", str(tmp_path / "s.csv"))
+    assert newest.exit_code == 0
+    assert "signals up to 2025-01-10" in newest.stdout
+    written = (tmp_path / "s.csv").read_text().splitlines()
+    assert written[0].startswith("signal_id,available_at,bar_end")
+    assert all("2025-01-10T" in line for line in written[1:])
+
+
+def test_signals_name_routes_and_suffixes_that_exist(config: Path, tmp_path: Path) -> None:
+    unknown = invoke(config, "signals", "--route", "desk")
+    assert unknown.exit_code == 2
+    assert "none" in unknown.output
+    assert invoke(config, "signals", "--symbol", "SPY", "--output", str(tmp_path / "s.xls")).exit_code == 2
 
 
 def test_experiments_of_another_config_are_not_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

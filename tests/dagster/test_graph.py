@@ -35,6 +35,7 @@ GRAPH = {
         {"bars", "outcomes", "regimes", "option_snapshots", "risk_flow", "market_risk"},
     ),
     "experiments": ("research", "date|symbol", {"replay_pack"}),
+    "signals": ("research", "date|symbol", {"replay_pack"}),
     "rankings": ("selection", "date", {"experiments"}),
     "killed": ("selection", "date", {"experiments"}),
     "candidates": ("selection", "date", {"experiments"}),
@@ -74,6 +75,7 @@ def test_checks_stand_beside_the_assets_they_guard(definitions: dg.Definitions) 
         ("bars_raw", "bars_audit"): True,
         ("experiments", "no_lookahead"): False,
         ("experiments", "accounting"): False,
+        ("signals", "sound_signals"): False,
         ("allocations", "caps"): False,
     }
 
