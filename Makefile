@@ -7,7 +7,7 @@ READY := $(VENV)/.argus-ready
 CONFIG ?= config/research_loop.yaml
 export DAGSTER_HOME ?= $(CURDIR)/dagster_home
 
-.PHONY: help setup demo test test-slow ui lint bench requirements clean
+.PHONY: help setup demo test test-slow golden ui lint bench requirements clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -35,6 +35,9 @@ test: $(READY) ## lint, type check and run the tests
 
 test-slow: $(READY) ## the slow tests too
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m 'slow'
+
+golden: $(READY) ## accept the trade lists of the shipped strategies as they are now; prints what changed
+	$(BIN)/python -m tests.golden.accept
 
 ui: $(READY) ## the Dagster UI on http://localhost:3000
 	ARGUS_CONFIG=$(CONFIG) $(BIN)/dagster dev --workspace workspace.yaml

@@ -10,28 +10,44 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Protocol
 
 import polars as pl
 
 from argus_core.calendar import TradingCalendar
 from argus_core.market.gates import gate_bars, gate_option_quotes, gate_references
 from argus_core.market.lake import Lake
-from argus_core.market.sources import BarSource
 from argus_core.outcomes import compute_outcomes
 from argus_core.packs.pack import Pack, PackError
 from argus_core.packs.sealing import seal_pack
 from argus_core.regimes import compute_regimes, global_risk_flow, market_risk
-from argus_core.settings import Project
+from argus_core.settings import Instrument, Project
 
 _STAMP = {"config_hash": "rehearsal", "producer": "rehearsal"}
 #: Sessions of reference bars from which the last close-to-close returns are taken.
 _REFERENCE_SESSIONS = 5
 
 
+class RawSource(Protocol):
+    """What a rehearsal reads: the part of `argus_core.market.sources.BarSource` that holds rows."""
+
+    def bars(self, instrument: Instrument, day: date) -> pl.DataFrame:
+        """RawBars of one trade date; empty where there are none."""
+        ...
+
+    def references(self, symbols: Sequence[str], day: date) -> pl.DataFrame:
+        """Daily RawBars of ``symbols`` on one trade date."""
+        ...
+
+    def option_quotes(self, underlying: str, day: date) -> pl.DataFrame:
+        """OptionQuotes of one trade date."""
+        ...
+
+
 def rehearsal_pack(
     project: Project,
     calendar: TradingCalendar,
-    source: BarSource,
+    source: RawSource,
     symbol: str,
     sessions: Sequence[date],
     folder: str | Path,
@@ -63,7 +79,7 @@ def rehearsal_pack(
 def _series(
     project: Project,
     calendar: TradingCalendar,
-    source: BarSource,
+    source: RawSource,
     lake: Lake,
     symbol: str,
     sessions: Sequence[date],
@@ -97,7 +113,7 @@ def _series(
 def _options(
     project: Project,
     calendar: TradingCalendar,
-    source: BarSource,
+    source: RawSource,
     lake: Lake,
     symbol: str,
     sessions: Sequence[date],
@@ -118,7 +134,7 @@ def _options(
 def _market_state(
     project: Project,
     calendar: TradingCalendar,
-    source: BarSource,
+    source: RawSource,
     lake: Lake,
     regimes: dict[str, pl.DataFrame],
     sessions: Sequence[date],
