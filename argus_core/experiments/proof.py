@@ -58,7 +58,10 @@ def prove(strategy: type[Strategy], params: Any, market: Market, cuts: int, seed
         return prove_no_lookahead(strategy, params, market.frame, cuts=cuts, seed=seed)
     assert issubclass(strategy, CallbackStrategy)
 
+    # Without the data: a strategy that climbs the stack must find those of its run only.
+    terms = market.seeing(market.frame.clear(), None)
+
     def replay(instance: CallbackStrategy, scene: Scene) -> object:
-        return replay_instance(instance, market.seeing(scene.frame, scene.options))
+        return replay_instance(instance, terms.seeing(scene.frame, scene.options))
 
     return prove_callback(strategy, params, Scene(market.frame, market.options), replay, cuts=cuts, seed=seed)

@@ -1,7 +1,8 @@
-"""Run a strategy's code apart: freshly executed modules, and a record of what it reads beside its arguments.
+"""Run a strategy's code apart: freshly executed, on a stack of its own, with a record of what it reads elsewhere.
 
-Two leaks that no change of the data shows: knowledge that an earlier run left in a module, and knowledge read from
-files. The first is taken away by executing the strategy's code anew; the second is recorded while it happens.
+Leaks that no change of the data shows: knowledge that an earlier run left in a module, the unchanged data in the
+variables of whoever called, and files. The first is taken away by executing the strategy's code anew, the second by a
+thread whose stack ends at the run; the third is recorded while it happens.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache, wraps
 from pathlib import Path
-from threading import local
+from threading import Thread, local
 from types import ModuleType
 from typing import Any, TypeVar
 
 import argus_core
 
 Cls = TypeVar("Cls", bound=type)
+Result = TypeVar("Result")
 
 #: Opening code is no secret: importing is how Python works.
 _CODE = (".py", ".pyc", ".pyi", ".so", ".pyd", ".dll", ".dylib", ".pth")
@@ -107,6 +109,25 @@ def _belongs(name: str, module: ModuleType, strategy: str, path: Path) -> bool:
     if not source.endswith(".py") or _trusted(source):
         return False
     return own == top or (name == own and Path(source).parent == path.parent)
+
+
+def apart(work: Callable[[], Result]) -> Result:
+    """The result of ``work`` (or what it raises), run in a thread: no caller's variables are up its stack."""
+    results: list[Result] = []
+    errors: list[BaseException] = []
+
+    def body() -> None:
+        try:
+            results.append(work())
+        except BaseException as error:  # handed to the caller, whatever it is
+            errors.append(error)
+
+    thread = Thread(target=body, daemon=True)
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return results[0]
 
 
 @contextmanager

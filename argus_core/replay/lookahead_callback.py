@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from argus_core.replay.isolation import fresh_class, resume, watched
+from argus_core.replay.isolation import apart, fresh_class, resume, watched
 from argus_core.replay.lookahead_verdict import (
     NOT_REPEATABLE,
     SMALL,
@@ -99,6 +100,8 @@ class _Observed(CallbackStrategy):
         return intents
 
 
+#: Runs a strategy over a scene; what it returns is not read. It should hold no other data than the scene's.
+Replay = Callable[[CallbackStrategy, Scene], object]
 #: One run: what it decides up to a moment (microseconds; None: to the end), in order.
 Decide = Callable[[Scene, int | None], Sequence[tuple[int, Any]]]
 
@@ -107,7 +110,7 @@ def prove_callback(
     strategy_class: type[CallbackStrategy],
     params: Any,
     scene: Scene,
-    replay: Callable[[CallbackStrategy, Scene], object],
+    replay: Replay,
     *,
     cuts: int,
     seed: int,
@@ -119,21 +122,13 @@ def prove_callback(
     Args:
         params: a mapping, or an instance of the strategy's ``Params``.
         scene: what the strategy is replayed on.
-        replay: runs a strategy over a scene; what it returns is not read.
+        replay: runs a strategy over a scene.
         cuts, seed: as for `prove_no_lookahead`; one truncation per cut.
     """
     values = values_of(params)
 
-    def run(cls: type[CallbackStrategy], some: Scene, until: int | None) -> list[tuple[int, Intent]]:
-        inner = cls(cls.Params(**values))
-        observed = _Observed(inner, until, resume(None))
-        with suppress(_EnoughError):
-            replay(observed, some)
-        return observed.decisions
-
     def decide(some: Scene, until: int | None) -> list[tuple[int, Intent]]:
-        with watched() as found, fresh_class(strategy_class) as cls:
-            decisions = run(cls, some, until)
+        decisions, found = apart(partial(_fresh_decisions, strategy_class, values, replay, some, until))
         seen.extend(found)
         return decisions
 
@@ -146,14 +141,33 @@ def prove_callback(
     if proof := comparison.compare(decide(scene, until), until, "repeat", "when it runs on the same data again"):
         return proof
     with fresh_class(strategy_class) as cls:
-        run(cls, scene, until)
+        run = partial(_decisions, cls, values, replay)
+        apart(partial(run, scene, until))
         for data, other in (("the same", None), ("other", scene.perturbed(0, seed=seed, direction=1))):
             if other is not None:
-                run(cls, other, until)
+                apart(partial(run, other, until))
             words = f"when the same class or module has run on {data} data before"
-            if proof := comparison.compare(run(cls, scene, until), until, "state", words):
+            if proof := comparison.compare(apart(partial(run, scene, until)), until, "state", words):
                 return proof
     return comparison.over_futures(cuts, seed)
+
+
+def _fresh_decisions(
+    strategy: type[CallbackStrategy], values: Mapping[str, Any], replay: Replay, scene: Scene, until: int | None
+) -> tuple[list[tuple[int, Intent]], list[str]]:
+    """Decisions of freshly executed code, and what it opened meanwhile."""
+    with watched() as seen, fresh_class(strategy) as cls:
+        return _decisions(cls, values, replay, scene, until), seen
+
+
+def _decisions(
+    cls: type[CallbackStrategy], values: Mapping[str, Any], replay: Replay, scene: Scene, until: int | None
+) -> list[tuple[int, Intent]]:
+    inner = cls(cls.Params(**values))
+    observed = _Observed(inner, until, resume(None))
+    with suppress(_EnoughError):
+        replay(observed, scene)
+    return observed.decisions
 
 
 def prove_no_lookahead_callback(

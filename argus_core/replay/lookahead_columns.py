@@ -6,12 +6,13 @@ See `lookahead` for what is compared and why.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from argus_core.replay.isolation import fresh_class, watched
+from argus_core.replay.isolation import apart, fresh_class, watched
 from argus_core.replay.lookahead_verdict import (
     NOT_REPEATABLE,
     SMALL,
@@ -101,9 +102,7 @@ class _Columnar:
 
     def run(self, frame: pl.DataFrame) -> pl.DataFrame:
         self.runs += 1
-        with watched() as seen, fresh_class(self.cls) as cls:
-            intents = _conform(cls().intents(frame, cls.Params(**self.values)))
-        self.outside = seen
+        intents, self.outside = apart(partial(_fresh_intents, self.cls, self.values, frame))
         return intents
 
     def compare(self, other: pl.DataFrame, upto: int, test: Test, words: str) -> LookaheadProof | None:
@@ -149,17 +148,33 @@ class _Columnar:
 
     def state(self) -> LookaheadProof | None:
         """What moves when the same instance, class or module has seen other data before."""
-        frame = self.frame
-        with fresh_class(self.cls) as cls:
-            strategy_params, used = cls.Params(**self.values), cls()
-            used.intents(perturb_future(frame, 0, seed=self.seed), strategy_params)
-            self.runs += 3
-            for name, instance in (("instance", used), ("class or module", cls())):
-                again = _conform(instance.intents(frame, strategy_params))
-                words = f"when the same {name} has run on other data before"
-                if proof := self.compare(again, frame.height, "state", words):
-                    return proof
+        other = perturb_future(self.frame, 0, seed=self.seed)
+        self.runs += 3
+        again = apart(partial(_used_intents, self.cls, self.values, other, self.frame))
+        for name, intents in zip(("instance", "class or module"), again, strict=True):
+            words = f"when the same {name} has run on other data before"
+            if proof := self.compare(intents, self.frame.height, "state", words):
+                return proof
         return None
+
+
+def _fresh_intents(
+    strategy: type[ColumnarStrategy], values: Mapping[str, Any], frame: pl.DataFrame
+) -> tuple[pl.DataFrame, list[str]]:
+    """Intents of freshly executed code, and what it opened meanwhile."""
+    with watched() as seen, fresh_class(strategy) as cls:
+        intents = _conform(cls().intents(frame, cls.Params(**values)))
+    return intents, seen
+
+
+def _used_intents(
+    strategy: type[ColumnarStrategy], values: Mapping[str, Any], other: pl.DataFrame, frame: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Intents on ``frame`` of an instance that saw ``other`` before, and of another one of its class."""
+    with fresh_class(strategy) as cls:
+        params, used = cls.Params(**values), cls()
+        used.intents(other, params)
+        return _conform(used.intents(frame, params)), _conform(cls().intents(frame, params))
 
 
 def _conform(intents: pl.DataFrame) -> pl.DataFrame:

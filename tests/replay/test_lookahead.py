@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -280,3 +281,28 @@ def test_a_reference_bar_that_has_only_begun_keeps_its_open_and_hides_its_close(
     assert not proved(_ByStart, scene=scene, run=with_reference).ok
     proof = proved(_ByAvailability, scene=scene, run=with_reference, cuts=6)
     assert proof.ok, proof.detail
+
+
+class _Outermost(CallbackStrategy):
+    """Climbs the whole stack for the longest decision frame anybody holds."""
+
+    closes: list[float] | None = None
+
+    def on_bar(self, view):
+        if self.closes is None:
+            frame, found = inspect.currentframe(), [pl.DataFrame()]
+            while frame is not None:
+                values = list(frame.f_locals.values())
+                values += [inner for value in values for inner in getattr(value, "__dict__", {}).values()]
+                values += [inner.frame for inner in values if isinstance(inner, Scene)]
+                found += [value for value in values if isinstance(value, pl.DataFrame) and "close" in value.columns]
+                frame = frame.f_back
+            self.closes = max(found, key=lambda one: one.height)["close"].to_list()
+        ahead = self.closes[view.index + 5 : view.index + 6]
+        return (Intent("open", size=0.1),) if ahead and ahead[0] > view.value("close") else ()
+
+
+def test_up_the_stack_there_is_nothing_but_the_data_of_the_run():
+    proof = proved(_Outermost)
+    assert not proof.ok
+    assert proof.test == "truncation", "with the uncut frame in reach, cutting would change nothing"
