@@ -8,7 +8,7 @@ seen from its own side (a credit spread sold at 1.20 has side -1 and price 1.20)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -29,12 +29,16 @@ class LegMark:
 
 @dataclass(slots=True)
 class Position:
-    """One open position. Prices are oriented dollars per share, money in dollars.
+    """One open position: a lot of shares, or option structures. Prices are oriented dollars per share, money dollars.
 
     Attributes:
-        mark: price at which it would be closed now, on the adverse side.
+        mark: price at which it would be closed now, on the adverse side (options; shares ask ``quoted``).
+        quoted: for shares, the function that gives their mark now.
         reserve: dollars of buying power that its worst case at expiry holds back (options), credit not deducted.
         fees: commission paid so far; ``costs``: spread, slippage and commission so far.
+        stop, target, trail, break_even: price levels and distances; ``best``: most favourable price since the entry;
+            ``stop_reason``: what set the stop last.
+        full_row: first row that it is held through in full.
         low, high: lowest and highest price seen while held in full.
     """
 
@@ -51,11 +55,18 @@ class Position:
     equity_at_entry: float
     fees: float
     costs: float
+    symbol: str = ""
+    quoted: Callable[[Position], float] | None = None
     legs: tuple[Leg, ...] = ()
     expiry: date | None = None
     reserve: float = 0.0
     stop: float | None = None
     target: float | None = None
+    trail: float | None = None
+    break_even: float | None = None
+    best: float = 0.0
+    stop_reason: str = "stop"
+    full_row: int = 0
     due_us: float | None = None
     tag: str = ""
     low: float = float("inf")
@@ -63,9 +74,14 @@ class Position:
     leg_marks: list[LegMark] = field(default_factory=list)
 
     @property
+    def price_now(self) -> float:
+        """What one unit is worth when it is closed now."""
+        return self.mark if self.quoted is None else self.quoted(self)
+
+    @property
     def market_value(self) -> float:
         """Dollars that closing now would bring (negative: cost), before commission."""
-        return self.side * self.quantity * self.multiplier * self.mark
+        return self.side * self.quantity * self.multiplier * self.price_now
 
     def pnl(self, exit_price: float, exit_fee: float) -> float:
         """Dollars net of both commissions when closed at ``exit_price``."""
@@ -73,7 +89,7 @@ class Position:
 
 
 class Book:
-    """Cash and open positions.
+    """Cash and open positions; ``pending`` counts the orders that wait for their fill.
 
     Identities, tested at every step: equity = cash + sum of market values; a fill changes equity by its costs only
     (marks apart); when flat, equity - starting cash = sum of PnL.
@@ -82,6 +98,9 @@ class Book:
     def __init__(self, starting_cash: float) -> None:
         self.cash = float(starting_cash)
         self.positions: dict[str, Position] = {}
+        self.pending = 0
+        #: counts every change of the open positions
+        self.version = 0
 
     @property
     def equity(self) -> float:
@@ -111,6 +130,7 @@ class Book:
         """Take ``position`` in: pay its price (receive it when short) and its commission."""
         self.cash -= position.side * position.quantity * position.multiplier * position.entry_price + position.fees
         self.positions[position.position_id] = position
+        self.version += 1
 
     def close(self, position_id: str, price: float, fee: float) -> Position:
         """Close the named position at the oriented ``price``; returns it.
@@ -119,6 +139,7 @@ class Book:
             KeyError: if no such position is open: nothing closes without naming what it closes.
         """
         position = self.positions.pop(position_id)
+        self.version += 1
         self.cash += position.side * position.quantity * position.multiplier * price - fee
         return position
 

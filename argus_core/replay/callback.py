@@ -1,18 +1,21 @@
-"""Replay of callback strategies: shares and option structures, bar by bar in plain Python.
+"""Replay of callback strategies: shares of several symbols and option structures, bar by bar in plain Python.
 
 For shares it is the independent twin of the lane kernel: same fills, same trades (tests/replay/test_parity.py). Rules
-of share fills: `execution`; of option fills: `option_fills`; docs/options-replay.md has both in words.
+of share fills: `execution` and `share_desk`; of option fills: `option_fills`; docs/options-replay.md has both in words.
 
 Order of events at row j: expiries of earlier dates; snapshots received by the bar's start; share orders and time
-stops at the open; stops and targets inside the bar; snapshots received by the decision time; marks; expiry at the
-session's close; the decision. An order meets the first snapshot received at or after its decision plus latency,
+stops at the open; resting orders, stops and targets inside the bar; snapshots received by the decision time; expiry at
+the session's close; the decision. An order meets the first snapshot received at or after its decision plus latency,
 which may be the one that the decision itself saw when both carry the same time.
+
+With references the bars of all symbols are merged by time; at one moment bars end before decisions are taken before
+bars begin. Options belong to the primary symbol.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import inf, isfinite, isnan, nan
+from collections.abc import Mapping, Sequence
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -20,24 +23,12 @@ import polars as pl
 
 from argus_core.options.tape import OptionTape
 from argus_core.replay.accounting import Book, Position
-from argus_core.replay.execution import (
-    closing_mark,
-    commission,
-    entry_quantity,
-    market_price,
-    sizing,
-    wanted_quantity,
-)
 from argus_core.replay.option_desk import OptionDesk, Order
+from argus_core.replay.orders import ShareOrder
 from argus_core.replay.records import Recorder
-from argus_core.replay.results import (
-    DATA_GAP,
-    EXIT_REASONS,
-    INSUFFICIENT_SIZE,
-    NO_BUYING_POWER,
-    NO_POSITION,
-    ReplayResult,
-)
+from argus_core.replay.reference import Reference
+from argus_core.replay.results import NO_POSITION, ReplayResult
+from argus_core.replay.share_desk import ShareDesk, check_shares
 from argus_core.replay.view import FrameView
 from argus_core.settings import ExecutionSettings, Instrument
 from argus_core.strategies.interface import (
@@ -46,12 +37,11 @@ from argus_core.strategies.interface import (
     CallbackStrategy,
     ColumnarStrategy,
     Intent,
+    OpenOrder,
     OpenPosition,
 )
 
-_NUMBERS = ("open", "high", "low", "close", "volume", "half_spread")
-_TIMES = ("ts", "end", "available_at")
-_TAGGED_EXITS = frozenset(EXIT_REASONS) - {"forced", "expiry"}
+_BAR_ENDS, _DECISION, _BAR_BEGINS = 0, 1, 2
 
 
 def replay_callback(
@@ -63,8 +53,9 @@ def replay_callback(
     starting_cash: float,
     symbol: str,
     options: pl.DataFrame | OptionTape | None = None,
+    references: Mapping[str, Reference] | None = None,
 ) -> ReplayResult:
-    """Replay ``strategy`` over one symbol's decision frame.
+    """Replay ``strategy`` over one symbol's decision frame, and those of its references.
 
     Args:
         strategy: a fresh instance; its state belongs to this run.
@@ -72,17 +63,21 @@ def replay_callback(
         instrument: lot, tick, multiplier, asset class.
         execution: fill convention.
         starting_cash: dollars at the start.
-        symbol: name written into the trades.
+        symbol: the primary symbol. Its trade dates make the daily equity, its bars decide warm-up and exposure.
         options: option quotes (`OptionQuotes`), or an `OptionTape` built once and shared by many runs.
+        references: other symbols that the strategy may read and trade, each at its own bars and last price.
 
     Returns:
         The result; ``decisions`` holds (microseconds, intent) of everything the strategy asked for, in order.
 
     Raises:
-        ValueError: if the frame cannot be replayed, a quote comes from the future, or an intent makes no sense.
+        ValueError: if a frame cannot be replayed, a quote comes from the future, or an intent makes no sense.
     """
     tape = OptionTape(options) if isinstance(options, pl.DataFrame) else options
-    return _Engine(strategy, frame, instrument, execution, starting_cash, symbol, tape).run()
+    others = dict(references or {})
+    if symbol in others:
+        raise ValueError(f"references: {symbol} is the primary symbol. Leave it out of the references.")
+    return _Engine(strategy, {symbol: Reference(frame, instrument), **others}, execution, starting_cash, tape).run()
 
 
 class _Engine:
@@ -91,241 +86,263 @@ class _Engine:
     def __init__(
         self,
         strategy: CallbackStrategy,
-        frame: pl.DataFrame,
-        instrument: Instrument,
+        symbols: Mapping[str, Reference],
         execution: ExecutionSettings,
         starting_cash: float,
-        symbol: str,
         tape: OptionTape | None,
     ) -> None:
-        self.strategy, self.instrument, self.execution, self.symbol = strategy, instrument, execution, symbol
-        self.rows = _plain_rows(frame)
-        self.last = frame.height - 1
+        self.strategy, self.execution = strategy, execution
+        frames = {name: one.frame for name, one in symbols.items()}
+        primary = next(iter(frames.values()))
+        self.symbol = next(iter(frames))
         self.immediate = execution.price_basis == "signal_close"
+        self.at_close = execution.price_basis == "next_close"
         self.latency_us = round(execution.latency_seconds * 1e6)
         self.book = Book(starting_cash)
-        self.recorder = Recorder(frame, symbol, starting_cash)
-        self.desk = OptionDesk(self.book, self.recorder, self.rows, execution, tape)
-        self.view = FrameView(frame)
-        self.orders: list[Order] = []
+        self.recorder = Recorder(frames, starting_cash)
+        self.desks = {
+            name: ShareDesk(name, one.frame, one.instrument, execution, self.book, self.recorder)
+            for name, one in symbols.items()
+        }
+        self.desk = self.desks[self.symbol]
+        self.last = primary.height - 1
+        self.dates = primary["trade_date"].to_list()
+        self.warmup: list[bool] = self.desk.market.warmup.tolist()
+        rows = self.desk.rows | {
+            "trade_date": self.dates,
+            "seconds_to_close": primary["seconds_to_close"].to_list()
+            if "seconds_to_close" in primary.columns
+            else [None] * primary.height,
+        }
+        self.options = OptionDesk(self.book, self.recorder, rows, execution, tape) if tape is not None else None
+        self.orders: dict[str, ShareOrder] = {}
         self.decisions: list[tuple[int, Intent]] = []
+        self.held = 0
+        self.seen: tuple[int, tuple[OpenPosition, ...]] = (-1, ())
+        self.view = FrameView(
+            frames,
+            lambda name: self.desks[name].known,
+            book=self.book,
+            pending=self._pending,
+            positions=self._positions,
+            orders=self._waiting,
+            snapshot=lambda: None if self.options is None else self.options.newest,
+        )
 
     def run(self) -> ReplayResult:
-        rows, book, desk, view = self.rows, self.book, self.desk, self.view
-        ts, available, dates, warmup = rows["ts"], rows["available_at"], rows["trade_date"], rows["warmup"]
-        held = 0
-        for j in range(self.last + 1):
-            if book.positions or self.orders or desk.orders:
-                desk.settle_earlier(j)
-                desk.receive(ts[j], j)
-                self._trade_at_open(j)
-                self._protect(j)
-                desk.receive(available[j], j)
-                self._mark(j)
-                desk.settle_at_close(j)
-            else:
-                desk.receive(available[j], j)
-            if j == self.last:
-                self._liquidate()
-            elif not warmup[j]:
-                view.index, view.now_us = j, available[j]
-                self._decide(j)
-            if book.positions:
-                held += not warmup[j]
-            if not warmup[j] and (j == self.last or dates[j + 1] != dates[j]):
-                self.recorder.day(dates[j], book.equity)
+        if len(self.desks) == 1:
+            self._run_alone()
+        else:
+            self._run_merged()
         return self.recorder.result(
-            book.cash, exposure_bars=held, bars=len(warmup) - sum(warmup), decisions=tuple(self.decisions)
+            self.book.cash,
+            exposure_bars=self.held,
+            bars=len(self.warmup) - sum(self.warmup),
+            decisions=tuple(self.decisions),
         )
+
+    # --- clocks ----------------------------------------------------------------------------------------------------
+
+    def _run_alone(self) -> None:
+        """Bars of the one symbol; where nothing is asked or held, a bar costs a few comparisons and the decision."""
+        desk, ends = self.desk, self._bar_ends
+        starts, lows, highs = desk.rows["ts"], desk.rows["low"], desk.rows["high"]
+        resting, optioned = desk.resting, self.options is not None
+        for j in range(self.last + 1):
+            if optioned:
+                self._options_before(j)
+            if desk.waiting or resting.count or starts[j] >= desk.due_us:
+                desk.at_open(j)
+            if resting.count or desk.moving or lows[j] <= desk.low_trigger or highs[j] >= desk.high_trigger:
+                desk.inside(j)
+            desk.row = desk.known = j
+            ends(j)
+
+    def _run_merged(self) -> None:
+        """Bars of all symbols, merged by time."""
+        desks, hears_all = list(self.desks.values()), self.strategy.clock == "all"
+        times, kinds, owners, rows = _timeline([desk.rows for desk in desks])
+        fresh: list[str] = []
+        for position, (now, kind, owner, j) in enumerate(zip(times, kinds, owners, rows, strict=True)):
+            desk = desks[owner]
+            if kind == _BAR_BEGINS:
+                if owner == 0 and self.options is not None:
+                    self._options_before(j)
+                if desk.waiting or desk.resting.count or now >= desk.due_us:
+                    desk.at_open(j)
+            elif kind == _BAR_ENDS:
+                desk.inside(j)
+                if self.at_close and desk.waiting and owner:
+                    desk.at_close(j)
+            else:
+                desk.known = j
+                fresh.append(desk.symbol)
+                following = position + 1
+                if following < len(times) and times[following] == now and kinds[following] == _DECISION:
+                    continue
+                self.view.fresh, fresh = tuple(fresh), []
+                if self.symbol in self.view.fresh:
+                    self._bar_ends(self.desk.known)
+                elif hears_all and 0 <= self.desk.known < self.last and not self.warmup[self.desk.known]:
+                    self._decide(self.desk.known, now)
+
+    def _options_before(self, j: int) -> None:
+        assert self.options is not None
+        self.options.settle_earlier(j)
+        self.options.receive(self.desk.rows["ts"][j], j)
+
+    def _bar_ends(self, j: int) -> None:
+        """Everything of the primary symbol's row j after its bar: fills at its close, options, decision, day's end."""
+        desk, book = self.desk, self.book
+        if self.at_close and desk.waiting:
+            desk.at_close(j)
+        now = desk.rows["available_at"][j]
+        if self.options is not None:
+            self.options.receive(now, j)
+            self.options.settle_at_close(j)
+        warm = self.warmup[j]
+        if j == self.last:
+            self._liquidate()
+        elif not warm:
+            self._decide(j, now)
+        if warm:
+            return
+        if book.positions:
+            self.held += 1
+        if j == self.last or self.dates[j + 1] != self.dates[j]:
+            self.recorder.day(self.dates[j], book.equity)
+
+    def _liquidate(self) -> None:
+        for position in [p for p in self.book.positions.values() if p.legs]:
+            assert self.options is not None
+            self.options.force(position, self.last)
+        for desk in self.desks.values():
+            desk.liquidate()
 
     # --- decisions -------------------------------------------------------------------------------------------------
 
-    def _decide(self, j: int) -> None:
-        view, book, desk = self.view, self.book, self.desk
-        view.equity, view.cash, view.pending = book.equity, book.cash, len(self.orders) + len(desk.orders)
-        view.positions = tuple(_seen(p, self.symbol) for p in book.positions.values()) if book.positions else ()
-        view._snapshot = desk.newest
+    def _decide(self, j: int, now: int) -> None:
+        view = self.view
+        view.index, view.now_us = j, now
         intents = self.strategy.on_bar(view)
         if not intents:
             return
-        now = self.rows["available_at"][j]
         for intent in intents:
+            if not isinstance(intent, Intent):
+                raise ValueError(
+                    f"on_bar returned {type(intent).__name__} {intent!r}; return a sequence of Intent, or nothing."
+                )
             self.decisions.append((now, intent))
             self._accept(intent, j, now)
         if self.immediate:
-            self._fill_shares(j, self.orders, DATA_GAP)
-        desk.fill_immediately(j)
+            for desk in self.desks.values():
+                if desk.waiting:
+                    desk.fill_immediately()
+        if self.options is not None:
+            self.options.fill_immediately(j)
 
     def _accept(self, intent: Intent, j: int, now: int) -> None:
-        order = Order(intent, j, now + self.latency_us)
-        if intent.action == "open":
-            if intent.legs:
-                self.desk.accept(order)
-            else:
-                _check_shares(intent)
-                self.orders.append(order)
-            return
+        if intent.action == "cancel":
+            self._cancel(intent)
+        elif intent.action == "close":
+            self._close(intent, j, now)
+        elif intent.action != "open":
+            raise ValueError(f"intent {intent.tag!r}: action is {intent.action!r}; use open, close or cancel.")
+        elif intent.legs:
+            if self.options is None:
+                raise ValueError(f"intent {intent.tag!r}: legs {intent.legs}, but the replay has no option quotes.")
+            self.options.accept(Order(intent, j, now + self.latency_us))
+        else:
+            check_shares(intent)
+            self._queue(self._desk_of(intent), intent, now)
+
+    def _close(self, intent: Intent, j: int, now: int) -> None:
         position = self.book.positions.get(intent.position_id or "")
         if position is None:
             # A close that names nothing fills nothing and costs nothing.
             self.recorder.reject(NO_POSITION)
-            return
-        queue = self.desk.orders if position.legs else self.orders
-        if not any(o.intent.action == "close" and o.intent.position_id == intent.position_id for o in queue):
-            queue.append(order)
-
-    # --- shares ----------------------------------------------------------------------------------------------------
-
-    def _trade_at_open(self, j: int) -> None:
-        if self.orders and not self.immediate:
-            start = self.rows["ts"][j]
-            ready = [o for o in self.orders if o.row < j and o.eligible_us <= start]
-            self._fill_shares(j, [o for o in ready if o.intent.action == "close"], None)
-            self._time_stops(j)
-            self._fill_shares(j, [o for o in ready if o.intent.action == "open"], DATA_GAP)
+        elif position.legs:
+            assert self.options is not None
+            waits = (o.intent for o in self.options.orders)
+            if not any(o.action == "close" and o.position_id == intent.position_id for o in waits):
+                self.options.orders.append(Order(intent, j, now + self.latency_us))
         else:
-            self._time_stops(j)
-
-    def _time_stops(self, j: int) -> None:
-        start = self.rows["ts"][j]
-        for position in [p for p in self.book.positions.values() if p.due_us is not None and start >= p.due_us]:
-            reference = self.rows["open"][j] if self.immediate else self._reference(j, -position.side)
-            self._exit_at_market(position, j, reference, "time", start)
-
-    def _fill_shares(self, j: int, ready: list[Order], gap_reason: str | None) -> None:
-        """Fill ``ready`` orders at row j, closes before opens; an open across missing data dies."""
-        for order in sorted(ready, key=lambda o: o.intent.action == "open"):
-            if order in self.orders:
-                self.orders.remove(order)
-            else:
-                continue
-            if order.intent.action == "close":
-                position = self.book.positions[order.intent.position_id or ""]
-                tag = order.intent.tag
-                when = self.rows["available_at" if self.immediate else "ts"][j]
-                reason = tag if tag in _TAGGED_EXITS else "signal"
-                self._exit_at_market(position, j, self._reference(j, -position.side), reason, when)
-                continue
-            lost = (self.rows["lost"][j] - self.rows["lost"][order.row]) * self.instrument.bar_seconds
-            if gap_reason and lost > self.execution.max_gap_seconds:
-                self.recorder.reject(gap_reason)
-            else:
-                self._enter(order.intent, j)
-
-    def _enter(self, intent: Intent, j: int) -> None:
-        rows, book, leverage = self.rows, self.book, self.execution.leverage
-        side = intent.side
-        reference = self._reference(j, side)
-        price = float(market_price(reference, side, rows["half_spread"][j], self.execution))
-        equity = book.equity
-        unit = price * self.instrument.multiplier
-        how = sizing(
-            quantity=_number(intent.quantity),
-            notional=_number(intent.notional),
-            risk=_number(intent.risk),
-            target_volatility=_number(intent.target_volatility),
-            volatility=_number(intent.volatility),
-            size=_number(intent.size),
-            stop=min(_number(intent.stop_distance, inf), _number(intent.trail_distance, inf)),
-            instrument=self.instrument,
-            execution=self.execution,
-        )
-        quantity, partial = entry_quantity(
-            wanted=float(wanted_quantity(how, equity, unit)),
-            budget=max(book.available(leverage), 0.0),
-            price=price,
-            side=side,
-            volume=rows["volume"][j],
-            instrument=self.instrument,
-            execution=self.execution,
-        )
-        if quantity <= 0.0:
-            offered = self.execution.participation * rows["volume"][j]
-            too_small = np.floor(offered / self.instrument.lot + 1e-9) < 1
-            self.recorder.reject(INSUFFICIENT_SIZE if too_small else NO_BUYING_POWER)
-            return
-        self.recorder.partials += partial
-        fee = float(commission(quantity, price, self.instrument, self.execution))
-        entry_us = rows["available_at" if self.immediate else "ts"][j]
-        stop, target = _given(intent.stop_distance), _given(intent.target_distance)
-        hold = _given(intent.max_hold_seconds)
-        number = self.recorder.next_number()
-        position = Position(
-            position_id=f"P{number:06d}",
-            number=number,
-            side=side,
-            quantity=quantity,
-            multiplier=self.instrument.multiplier,
-            entry_us=entry_us,
-            entry_row=j,
-            label_row=j if self.immediate else j - 1,
-            entry_price=price,
-            mark=float(closing_mark(rows["close"][j], side, rows["half_spread"][j], self.execution)),
-            equity_at_entry=equity,
-            fees=fee,
-            costs=quantity * self.instrument.multiplier * abs(price - reference) + fee,
-            stop=None if stop is None else price - side * stop,
-            target=None if target is None else price + side * target,
-            due_us=None if hold is None else entry_us + hold * 1e6,
-            tag=intent.tag,
-        )
-        book.open(position)
-        self.recorder.fills += 1
-
-    def _protect(self, j: int) -> None:
-        """Stops, then targets, of bar j, the entry bar included; a bar that touches both is a stop."""
-        rows = self.rows
-        opened, high, low = rows["open"][j], rows["high"][j], rows["low"][j]
-        for position in [p for p in self.book.positions.values() if not p.legs]:
-            long, stop, target = position.side > 0, position.stop, position.target
-            if stop is not None and (opened <= stop if long else opened >= stop):
-                self._exit_at_market(position, j, opened, "stop", rows["ts"][j])
-            elif stop is not None and (low <= stop if long else high >= stop):
-                self._exit_at_market(position, j, stop, "stop", rows["end"][j])
-            elif target is not None and (
-                high >= target + self.instrument.tick if long else low <= target - self.instrument.tick
-            ):
-                self._exit(position, j, target, 0.0, "target", rows["end"][j])
-
-    def _exit_at_market(self, position: Position, j: int, reference: float, reason: str, when: int) -> None:
-        price = float(market_price(reference, -position.side, self.rows["half_spread"][j], self.execution))
-        self._exit(position, j, price, abs(price - reference), reason, when)
-
-    def _exit(self, position: Position, j: int, price: float, given_up: float, reason: str, when: int) -> None:
-        fee = float(commission(position.quantity, price, self.instrument, self.execution))
-        self.book.close(position.position_id, price, fee)
-        cost = position.quantity * position.multiplier * given_up + fee
-        self.recorder.trade(position, price, fee, cost, reason, when, j)
-        self.orders = [o for o in self.orders if o.intent.position_id != position.position_id or _opens(o)]
-
-    def _mark(self, j: int) -> None:
-        rows = self.rows
-        for position in self.book.positions.values():
-            if not position.legs:
-                position.mark = float(
-                    closing_mark(rows["close"][j], position.side, rows["half_spread"][j], self.execution)
+            if intent.order != "market":
+                raise ValueError(
+                    f"intent {intent.tag!r}: a close is a market order, not {intent.order!r}. Give the entry a "
+                    "target_distance or stop_distance."
                 )
-                position.low = min(position.low, rows["low"][j])
-                position.high = max(position.high, rows["high"][j])
+            desk = self.desks[position.symbol]
+            if not desk.closes(position.position_id):
+                self._queue(desk, intent, now)
 
-    def _liquidate(self) -> None:
-        j = self.last
-        for position in list(self.book.positions.values()):
-            if position.legs:
-                self.desk.force(position, j)
-            else:
-                self._exit_at_market(position, j, self.rows["close"][j], "forced", self.rows["end"][j])
+    def _queue(self, desk: ShareDesk, intent: Intent, now: int) -> None:
+        number = len(self.orders) + 1
+        lives = intent.expires_seconds
+        order = ShareOrder(
+            order_id=f"O{number:06d}",
+            number=number,
+            symbol=desk.symbol,
+            intent=intent,
+            row=desk.known,
+            decided_us=now,
+            eligible_us=now + self.latency_us,
+            expires_us=float("inf") if lives is None else now + lives * 1e6,
+        )
+        self.orders[order.order_id] = order
+        desk.accept(order)
 
-    def _reference(self, j: int, direction: int) -> float:
-        if self.immediate:
-            return self.rows["close"][j]
-        if self.execution.price_basis == "next_worst":
-            return self.rows["high" if direction > 0 else "low"][j]
-        return self.rows["open"][j]
+    def _cancel(self, intent: Intent) -> None:
+        order = self.orders.get(intent.order_id or "")
+        if order is None:
+            raise ValueError(f"intent {intent.tag!r}: order_id {intent.order_id!r} was never given; see view.orders.")
+        # An order that is done already needs no cancelling.
+        if order.alive:
+            self.desks[order.symbol].cancel(order)
+
+    def _desk_of(self, intent: Intent) -> ShareDesk:
+        desk = self.desks.get(intent.symbol or self.symbol)
+        if desk is None:
+            raise ValueError(
+                f"intent {intent.tag!r}: symbol {intent.symbol!r} is not in this replay, which has "
+                f"{', '.join(self.desks)}. Name it under pack.references."
+            )
+        return desk
+
+    # --- what the strategy sees ------------------------------------------------------------------------------------
+
+    def _pending(self) -> int:
+        return self.book.pending + (0 if self.options is None else len(self.options.orders))
+
+    def _positions(self) -> tuple[OpenPosition, ...]:
+        version, seen = self.seen
+        if version != self.book.version:
+            seen = tuple(_seen(p, p.symbol or self.symbol) for p in self.book.positions.values())
+            self.seen = self.book.version, seen
+        return seen
+
+    def _waiting(self) -> tuple[OpenOrder, ...]:
+        return tuple(OpenOrder(o.order_id, o.symbol, o.decided_us, o.intent) for o in self.orders.values() if o.alive)
+
+
+def _timeline(symbols: Sequence[Mapping[str, list[Any]]]) -> tuple[list[int], ...]:
+    """Steps of several symbols in order of time: time, kind, number of the symbol, row."""
+    times, kinds, owners, rows = [], [], [], []
+    for owner, columns in enumerate(symbols):
+        height = len(columns["ts"])
+        for kind, name in ((_BAR_ENDS, "end"), (_DECISION, "available_at"), (_BAR_BEGINS, "ts")):
+            times.append(np.asarray(columns[name], np.int64))
+            kinds.append(np.full(height, kind))
+            owners.append(np.full(height, owner))
+            rows.append(np.arange(height))
+    joined = [np.concatenate(parts) for parts in (times, kinds, owners, rows)]
+    order = np.lexsort((joined[3], joined[2], joined[1], joined[0]))
+    time, kind, owner, row = (values[order].tolist() for values in joined)
+    return time, kind, owner, row
 
 
 class ColumnarAdapter(CallbackStrategy):
-    """Runs a columnar strategy through the callback engine, one position at a time: the parity test's other half.
+    """Runs a columnar strategy through the callback engine: the parity test's other half.
 
     Args:
         strategy: the columnar strategy.
@@ -344,86 +361,24 @@ class ColumnarAdapter(CallbackStrategy):
     def on_bar(self, view: BarView) -> Sequence[Intent]:
         row = view.index
         enter = self._columns["enter"][row] or 0
+        # One decision at a time: while an order waits, nothing is asked.
         if view.pending:
             return ()
-        if view.positions:
-            held = view.positions[0]
-            if self._columns["exit"][row] or enter == -held.side:
-                return (Intent("close", position_id=held.position_id),)
+        held = view.positions
+        if held and (self._columns["exit"][row] or enter == -held[0].side):
+            return [Intent("close", position_id=position.position_id) for position in held]
+        most = self._given("max_entries", row) or 1
+        if not enter or len(held) >= most:
             return ()
-        if not enter:
-            return ()
-        values = {name: _given(self._columns[name][row]) for name in INTENT_COLUMNS if name not in ("enter", "exit")}
-        return (
-            Intent(
-                "open",
-                side=enter,
-                size=values["size"],
-                quantity=values["quantity"],
-                stop_distance=values["stop_distance"],
-                target_distance=values["target_distance"],
-                max_hold_seconds=values["max_hold_seconds"],
-            ),
-        )
+        names = [n for n in INTENT_COLUMNS if n not in ("enter", "exit", "max_entries")]
+        return [Intent("open", side=enter, **{name: self._given(name, row) for name in names})]
 
-
-def _plain_rows(frame: pl.DataFrame) -> dict[str, list[Any]]:
-    """The columns that the engine reads, as Python lists (times in microseconds).
-
-    Raises:
-        ValueError: if a column is missing, times do not ascend, or a price is not a finite number.
-    """
-    needed = (*_TIMES, *_NUMBERS, "trade_date")
-    missing = [name for name in needed if name not in frame.columns]
-    if missing:
-        raise ValueError(f"decision frame: no column {', '.join(missing)}. Found: {', '.join(frame.columns)}.")
-    rows: dict[str, list[Any]] = {}
-    for name in _NUMBERS:
-        values = frame[name].cast(pl.Float64)
-        if not values.is_finite().fill_null(False).all():
-            raise ValueError(
-                f"decision frame: {name} holds a null or a number that is not finite. Gate the bars first."
-            )
-        rows[name] = values.to_list()
-    for name in _TIMES:
-        rows[name] = frame[name].dt.timestamp("us").to_list()
-    if not frame["ts"].is_sorted() or frame["ts"].is_duplicated().any():
-        raise ValueError("decision frame: ts must ascend without duplicates. Sort it and drop duplicate bars.")
-    rows["trade_date"] = frame["trade_date"].to_list()
-    rows["warmup"] = _optional(frame, "warmup", pl.Boolean, False).to_list()
-    rows["lost"] = _optional(frame, "missing_before", pl.Int64, 0).cum_sum().to_list()
-    to_close = frame["seconds_to_close"] if "seconds_to_close" in frame.columns else pl.Series([None] * frame.height)
-    rows["seconds_to_close"] = to_close.to_list()
-    return rows
-
-
-def _optional(frame: pl.DataFrame, name: str, dtype: Any, default: Any) -> pl.Series:
-    if name not in frame.columns:
-        return pl.repeat(default, frame.height, dtype=dtype, eager=True)
-    return frame[name].cast(dtype).fill_null(default)
+    def _given(self, name: str, row: int) -> Any:
+        value = self._columns[name][row]
+        return None if isinstance(value, float) and isnan(value) else value
 
 
 def _seen(p: Position, symbol: str) -> OpenPosition:
-    return OpenPosition(p.position_id, p.side, p.quantity, p.entry_us, p.entry_price, p.legs, p.mark, p.tag, symbol)
-
-
-def _opens(order: Order) -> bool:
-    return order.intent.action == "open"
-
-
-def _given(value: float | None) -> float | None:
-    """The number, or None where it is null, NaN or infinite."""
-    return value if value is not None and isfinite(value) else None
-
-
-def _number(value: float | None, default: float = nan) -> float:
-    return default if value is None or isnan(value) else value
-
-
-def _check_shares(intent: Intent) -> None:
-    for name in ("size", "quantity", "stop_distance", "target_distance", "max_hold_seconds"):
-        value = getattr(intent, name)
-        if value is not None and value < 0:
-            raise ValueError(f"intent {intent.tag!r}: {name} is {value}; it must not be negative.")
-    if intent.side not in (1, -1):
-        raise ValueError(f"intent {intent.tag!r}: side is {intent.side}; use +1 (long) or -1 (short).")
+    return OpenPosition(
+        p.position_id, p.side, p.quantity, p.entry_us, p.entry_price, p.legs, lambda: p.price_now, p.tag, symbol
+    )

@@ -33,7 +33,8 @@ import numpy as np
 if TYPE_CHECKING:
     from argus_core.settings import ExecutionSettings, Instrument
 
-#: Slack in lots when a wanted quantity is floored, so that 0.3 / 0.1 is three lots.
+#: Slack in lots when a quantity is floored, so that 0.3 / 0.1 is three lots, and a budget that is one lot's price but
+#: for rounding buys it.
 LOT_SLACK = 1e-9
 
 
@@ -160,7 +161,7 @@ def entry_quantity(
     """
     lot = instrument.lot
     wanted_lots = np.floor(wanted / lot + LOT_SLACK)
-    affordable_lots = np.floor(affordable_quantity(budget, price, side, instrument, execution) / lot)
+    affordable_lots = np.floor(affordable_quantity(budget, price, side, instrument, execution) / lot + LOT_SLACK)
     offered_lots = np.floor(execution.participation * volume / lot + LOT_SLACK)
     lots = min(wanted_lots, affordable_lots)
     partial = bool(offered_lots < lots)

@@ -371,7 +371,9 @@ def lane_kernel(form: Form) -> Callable:
                 long = jnp.minimum((budget - terms.commission_min) / unit, budget / (unit + terms.commission_per_share))
             affordable = jnp.where(direction > 0, long, budget / unit)
             offered = take(rows.offered_lots, j)
-            asked = jnp.minimum(jnp.floor(wanted / terms.lot + LOT_SLACK), jnp.floor(affordable / terms.lot))
+            asked = jnp.minimum(
+                jnp.floor(wanted / terms.lot + LOT_SLACK), jnp.floor(affordable / terms.lot + LOT_SLACK)
+            )
             lots = jnp.maximum(jnp.minimum(asked, offered), 0.0)
             fills = asks & (lots > 0)
             refused = asks & ~fills

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -17,12 +17,14 @@ from argus_core.strategies.interface import Leg
 class Recorder:
     """Collects what happened; ``fills`` and ``partials`` are counted by the engine."""
 
-    def __init__(self, frame: pl.DataFrame, symbol: str, starting_cash: float) -> None:
-        self._frame, self._symbol, self._starting_cash = frame, symbol, float(starting_cash)
+    def __init__(self, frames: Mapping[str, pl.DataFrame], starting_cash: float) -> None:
+        """``frames``: decision frame of every symbol, the primary one first."""
+        self._frames, self._symbol, self._starting_cash = frames, next(iter(frames)), float(starting_cash)
         self._trades: list[dict[str, Any]] = []
         self._days: list[tuple[date, float]] = []
         self._rejects: dict[str, int] = {}
         self._numbers = 0
+        self._labels: dict[tuple[str, str], list[Any]] = {}
         self._traded = 0.0
         self.fills = 0
         self.partials = 0
@@ -50,14 +52,15 @@ class Recorder:
             cost: spread, slippage and commission of the exit in dollars.
         """
         self.fills += 1
+        symbol = position.symbol or self._symbol
         pnl = position.pnl(price, fee)
         entry = position.entry_price
         self._traded += position.quantity * position.multiplier * (abs(entry) + abs(price))
         moves = [position.side * (x / entry - 1.0) for x in (position.low, position.high, price) if _usable(x, entry)]
         self._trades.append(
             {
-                "trade_id": f"{self._symbol}-{position.entry_us}-{'L' if position.side > 0 else 'S'}-{position.number}",
-                "symbol": self._symbol,
+                "trade_id": f"{symbol}-{position.entry_us}-{'L' if position.side > 0 else 'S'}-{position.number}",
+                "symbol": symbol,
                 "side": position.side,
                 "quantity": position.quantity,
                 "entry_ts": position.entry_us,
@@ -72,11 +75,11 @@ class Recorder:
                 "mae": min([0.0, *moves]),
                 "mfe": max([0.0, *moves]),
                 "holding_seconds": (when_us - position.entry_us) / 1e6,
-                "entry_vol_regime": self._label("vol_regime", position.label_row),
-                "entry_trend_regime": self._label("trend_regime", position.label_row),
-                "entry_session": self._label("session", position.entry_row),
-                "entry_trade_date": self._frame["trade_date"][position.entry_row],
-                "exit_trade_date": self._frame["trade_date"][row],
+                "entry_vol_regime": self._label(symbol, "vol_regime", position.label_row),
+                "entry_trend_regime": self._label(symbol, "trend_regime", position.label_row),
+                "entry_session": self._label(symbol, "session", position.entry_row),
+                "entry_trade_date": self._label(symbol, "trade_date", position.entry_row),
+                "exit_trade_date": self._label(symbol, "trade_date", row),
                 "legs": legs_json(position.legs),
                 "flags": "",
             }
@@ -108,14 +111,21 @@ class Recorder:
             exposure=exposure_bars / bars if bars else 0.0,
             turnover=self._traded / mean_equity if mean_equity > 0 else 0.0,
             decisions=decisions,
-            offered=offered_labels(self._frame),
+            offered=offered_labels(self._frames[self._symbol]),
         )
 
-    def _label(self, name: str, row: int) -> str:
-        if name not in self._frame.columns:
-            return UNKNOWN
-        value = self._frame[name][row]
-        return UNKNOWN if value is None else str(value)
+    def _label(self, symbol: str, name: str, row: int) -> Any:
+        values = self._labels.get((symbol, name))
+        if values is None:
+            frame = self._frames[symbol]
+            if name not in frame.columns:
+                values = [UNKNOWN] * frame.height
+            elif name == "trade_date":
+                values = frame[name].to_list()
+            else:
+                values = frame[name].cast(pl.String).fill_null(UNKNOWN).to_list()
+            self._labels[symbol, name] = values
+        return values[row]
 
 
 def legs_json(legs: Sequence[Leg]) -> str:

@@ -10,7 +10,7 @@ import polars as pl
 UTC_US = pl.Datetime("us", "UTC")
 
 # Why an order did not fill. Option reasons are tested in the order given here (semantics §6). NO_POSITION: a close
-# that names no open position (callback engine).
+# that names no open position; EXPIRED: a limit or stop order that lived its time (both callback engine).
 DATA_GAP = "DATA_GAP"
 NO_QUOTE = "NO_QUOTE"
 ZERO_BID = "ZERO_BID"
@@ -20,6 +20,7 @@ STALE_QUOTE = "STALE_QUOTE"
 INSUFFICIENT_SIZE = "INSUFFICIENT_SIZE"
 NO_BUYING_POWER = "NO_BUYING_POWER"
 NO_POSITION = "NO_POSITION"
+EXPIRED = "EXPIRED"
 REJECT_REASONS = (
     DATA_GAP,
     NO_QUOTE,
@@ -30,6 +31,7 @@ REJECT_REASONS = (
     INSUFFICIENT_SIZE,
     NO_BUYING_POWER,
     NO_POSITION,
+    EXPIRED,
 )
 
 #: Values of the column ``exit_reason``.

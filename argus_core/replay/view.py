@@ -1,8 +1,8 @@
-"""What a callback strategy sees at a bar end: columns of the decision frame up to that bar, its book, the chain."""
+"""What a callback strategy sees at a bar end: columns up to the newest bars, its book and orders, the chain."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,66 +10,126 @@ import polars as pl
 from numpy.typing import NDArray
 
 from argus_core.options.tape import OptionSnapshot
-from argus_core.strategies.interface import OpenPosition
+from argus_core.strategies.interface import OpenOrder, OpenPosition
 
 
 class FrameView:
     """The barrier view (`BarView`). One object per run; the engine moves it from bar to bar.
 
+    Rows after the newest bar are behind functions, not attributes: nothing that a strategy is handed leads to them.
+
     Attributes:
         now_us: decision time, microseconds since the epoch.
-        index: row of the decision frame.
-        equity, cash: dollars at this bar's close.
-        positions: open positions, oldest first.
-        pending: orders that wait for their fill.
+        index: row of the primary symbol's decision frame.
+        symbols: the primary symbol, then the references.
+        fresh: symbols whose bar became available now.
     """
 
-    def __init__(self, frame: pl.DataFrame) -> None:
-        self._frame = frame
-        self._lists: dict[str, list[Any]] = {}
-        self._arrays: dict[str, NDArray[Any]] = {}
-        self._snapshot: OptionSnapshot | None = None
+    __slots__ = (
+        "_book",
+        "_orders",
+        "_pending",
+        "_positions",
+        "_read",
+        "_slice",
+        "_snapshot",
+        "fresh",
+        "index",
+        "now_us",
+        "symbols",
+    )
+
+    def __init__(
+        self,
+        frames: dict[str, pl.DataFrame],
+        newest: Callable[[str], int],
+        *,
+        book: Any,
+        pending: Callable[[], int],
+        positions: Callable[[], Sequence[OpenPosition]],
+        orders: Callable[[], Sequence[OpenOrder]],
+        snapshot: Callable[[], OptionSnapshot | None],
+    ) -> None:
+        self.symbols = tuple(frames)
         self.now_us = 0
         self.index = 0
-        self.equity = 0.0
-        self.cash = 0.0
-        self.positions: Sequence[OpenPosition] = ()
-        self.pending = 0
+        self.fresh: tuple[str, ...] = self.symbols[:1]
+        self._book, self._positions, self._orders = book, positions, orders
+        self._pending, self._snapshot = pending, snapshot
+        primary = self.symbols[0]
+        lists: dict[tuple[str, str], list[Any]] = {}
+        arrays: dict[tuple[str, str], NDArray[Any]] = {}
 
-    def value(self, column: str) -> Any:
-        """Value of ``column`` at this bar; None where null.
+        def column(name: str, symbol: str) -> pl.Series:
+            if symbol not in frames:
+                raise KeyError(f"the replay has no symbol {symbol!r}. Symbols: {', '.join(frames)}.")
+            frame = frames[symbol]
+            if name not in frame.columns:
+                raise KeyError(f"decision frame has no column {name!r}. Columns: {', '.join(frame.columns)}.")
+            return frame[name]
+
+        def read(name: str, symbol: str | None, index: int) -> Any:
+            key = (name, symbol or primary)
+            values = lists.get(key)
+            if values is None:
+                values = lists[key] = column(*key).to_list()
+            row = index if key[1] == primary else newest(key[1])
+            return values[row] if row >= 0 else None
+
+        def part(name: str, symbol: str | None, index: int, count: int) -> NDArray[Any]:
+            key = (name, symbol or primary)
+            values = arrays.get(key)
+            if values is None:
+                values = arrays[key] = column(*key).to_numpy()
+            stop = 1 + (index if key[1] == primary else newest(key[1]))
+            # A copy: a plain slice would still reach later rows through its base array, and could be written to.
+            taken = np.array(values[max(stop - count, 0) : stop])
+            taken.flags.writeable = False
+            return taken
+
+        self._read, self._slice = read, part
+
+    @property
+    def equity(self) -> float:
+        """Dollars: cash and every position at what closing it brings now."""
+        return self._book.equity
+
+    @property
+    def cash(self) -> float:
+        return self._book.cash
+
+    @property
+    def positions(self) -> Sequence[OpenPosition]:
+        """Open positions, oldest first."""
+        return self._positions() if self._book.positions else ()
+
+    @property
+    def orders(self) -> Sequence[OpenOrder]:
+        """Orders of shares that wait for their fill, oldest first."""
+        return self._orders()
+
+    @property
+    def pending(self) -> int:
+        """Orders that wait for their fill, options included."""
+        return self._pending()
+
+    def value(self, column: str, symbol: str | None = None) -> Any:
+        """Value of ``column`` at the symbol's newest bar; None where null, or before its first bar.
 
         Raises:
-            KeyError: if the decision frame has no such column; the message lists those it has.
+            KeyError: if the decision frame has no such column, or the replay no such symbol.
         """
-        values = self._lists.get(column)
-        if values is None:
-            values = self._lists[column] = self._column(column).to_list()
-        return values[self.index]
+        return self._read(column, symbol, self.index)
 
-    def history(self, column: str, count: int) -> NDArray[Any]:
-        """The last ``count`` values of ``column``, oldest first, this bar included; fewer at the start. Read-only."""
-        values = self._arrays.get(column)
-        if values is None:
-            # A copy, because a strategy that could write into the frame could also change another run's data.
-            values = np.array(self._column(column).to_numpy())
-            values.flags.writeable = False
-            self._arrays[column] = values
-        stop = self.index + 1
-        # A plain slice would still reach later rows through its base array.
-        part = values[max(stop - count, 0) : stop].copy()
-        part.flags.writeable = False
-        return part
+    def history(self, column: str, count: int, symbol: str | None = None) -> NDArray[Any]:
+        """The last ``count`` values of ``column``, oldest first, the newest included; fewer at the start. Read-only."""
+        return self._slice(column, symbol, self.index, count)
 
     def snapshot(self) -> OptionSnapshot | None:
         """The newest option snapshot received by now, or None."""
-        return self._snapshot
+        return self._snapshot()
 
     def chain(self) -> pl.DataFrame | None:
         """Rows of the newest option snapshot received by now (columns of `OptionQuotes`), or None."""
-        return None if self._snapshot is None else self._snapshot.frame
-
-    def _column(self, name: str) -> pl.Series:
-        if name not in self._frame.columns:
-            raise KeyError(f"decision frame has no column {name!r}. Columns: {', '.join(self._frame.columns)}.")
-        return self._frame[name]
+        snapshot = self._snapshot()
+        return None if snapshot is None else snapshot.frame

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
@@ -130,20 +130,42 @@ class Intent:
     confidence: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
 class OpenPosition:
-    """A position as its strategy sees it at a bar end."""
+    """A position as its strategy sees it. It lives as long as the position: ``close_price`` is always that of now."""
 
-    position_id: str
-    side: int
-    quantity: float
-    entry_us: int
-    entry_price: float
-    legs: tuple[Leg, ...]
-    #: Dollars per share (or per structure) that closing costs now, on the adverse side; None: no usable quote.
-    close_price: float | None
-    tag: str
-    symbol: str
+    __slots__ = (
+        "_close_price",
+        "entry_price",
+        "entry_us",
+        "legs",
+        "position_id",
+        "quantity",
+        "side",
+        "symbol",
+        "tag",
+    )
+
+    def __init__(
+        self,
+        position_id: str,
+        side: int,
+        quantity: float,
+        entry_us: int,
+        entry_price: float,
+        legs: tuple[Leg, ...] = (),
+        close_price: float | Callable[[], float | None] | None = None,
+        tag: str = "",
+        symbol: str = "",
+    ) -> None:
+        self.position_id, self.side, self.quantity = position_id, side, quantity
+        self.entry_us, self.entry_price, self.legs = entry_us, entry_price, legs
+        self.tag, self.symbol, self._close_price = tag, symbol, close_price
+
+    @property
+    def close_price(self) -> float | None:
+        """Dollars per share (or per structure) that closing costs now, on the adverse side; None: no usable quote."""
+        found = self._close_price
+        return found if found is None or isinstance(found, int | float) else found()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,20 +184,39 @@ class BarView(Protocol):
     ``symbol`` in the methods names a reference symbol of the replay; None is the primary one.
     """
 
-    #: Decision time, microseconds since the epoch.
-    now_us: int
-    #: Row of the primary symbol's decision frame.
-    index: int
-    equity: float
-    cash: float
-    positions: Sequence[OpenPosition]
-    #: Number of orders that wait for their fill.
-    pending: int
-    orders: Sequence[OpenOrder]
-    #: The primary symbol first, then the references.
-    symbols: tuple[str, ...]
-    #: Symbols whose bar became available at this very moment.
-    fresh: tuple[str, ...]
+    @property
+    def now_us(self) -> int:
+        """Decision time, microseconds since the epoch."""
+
+    @property
+    def index(self) -> int:
+        """Row of the primary symbol's decision frame."""
+
+    @property
+    def equity(self) -> float: ...
+
+    @property
+    def cash(self) -> float: ...
+
+    @property
+    def positions(self) -> Sequence[OpenPosition]:
+        """Open positions, oldest first."""
+
+    @property
+    def pending(self) -> int:
+        """Number of orders that wait for their fill."""
+
+    @property
+    def orders(self) -> Sequence[OpenOrder]:
+        """Orders of shares that wait for their fill, oldest first."""
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The primary symbol first, then the references."""
+
+    @property
+    def fresh(self) -> tuple[str, ...]:
+        """Symbols whose bar became available at this very moment."""
 
     def value(self, column: str, symbol: str | None = None) -> Any:
         """Value of the decision-frame column at the symbol's newest bar; None where null or before its first bar."""

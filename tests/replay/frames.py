@@ -95,6 +95,32 @@ def random_intents(seed: int, height: int, *, shorts: bool = True, rate: float =
     )
 
 
+def full_intents(seed: int, height: int, *, lots: int = 3) -> pl.DataFrame:
+    """`random_intents` with every way of sizing, trailing and break-even stops, and up to ``lots`` lots."""
+    rng = np.random.default_rng(seed + 1)
+    base = random_intents(seed, height, rate=0.3)
+    enter = np.where(rng.random(height) < 0.6, np.where(np.arange(height) // 20 % 2, -1, 1), 0)
+
+    def sometimes(values: np.ndarray, share: float) -> list[float | None]:
+        return [float(v) if keep else None for v, keep in zip(values, rng.random(height) < share, strict=True)]
+
+    trail = [value or 0.3 for value in sometimes(rng.choice([0.1, 0.3, 0.6], height), 0.8)]
+    risky = rng.random(height) < 0.3
+    return base.with_columns(
+        enter=pl.Series(np.where(rng.random(height) < 0.5, base["enter"].to_numpy(), enter).astype(np.int8)),
+        exit=pl.Series(rng.random(height) < 0.05),
+        notional=pl.Series(sometimes(rng.choice([500.0, 3_000.0], height), 0.2), dtype=pl.Float64),
+        risk=pl.Series([0.01 if r else None for r in risky], dtype=pl.Float64),
+        target_volatility=pl.Series(sometimes(np.full(height, 0.1), 0.3), dtype=pl.Float64),
+        volatility=pl.Series(sometimes(rng.choice([0.0, 0.2, 0.5], height), 0.9), dtype=pl.Float64),
+        trail_distance=pl.Series(
+            [t if r or rng.random() < 0.5 else None for t, r in zip(trail, risky, strict=True)], dtype=pl.Float64
+        ),
+        break_even_distance=pl.Series(sometimes(rng.choice([0.05, 0.2], height), 0.5), dtype=pl.Float64),
+        max_entries=pl.Series(rng.integers(1, lots + 1, height)),
+    )
+
+
 def intents(height: int, events: dict[int, dict], **constant: float) -> pl.DataFrame:
     """Intents that are empty but for ``events``: row -> columns. ``constant`` columns hold on all rows."""
     columns: dict[str, list] = {"enter": [0] * height, "exit": [False] * height}

@@ -353,7 +353,9 @@ def test_chunks_of_lanes_and_segments_of_bars_do_not_show():
     assert replay(frame.head(4_000), lanes[0].head(4_000))[0].final_equity == pytest.approx(twin["final"])
 
 
-@pytest.mark.parametrize(("basis", "equity"), [("signal_close", 990_929), ("next_open", 990_092)])
+@pytest.mark.parametrize(
+    ("basis", "equity"), [("signal_close", 990_929), ("next_open", 990_092), ("next_close", 988_775)]
+)
 def test_the_ema_cross_of_the_peer_benchmark_is_reproduced(shared_data, basis, equity):
     """1,340 fills and the final equities of ten other engines (peers.md §2b)."""
     bars = pl.read_parquet(shared_data / "bench" / "ema_cross_bars.parquet")

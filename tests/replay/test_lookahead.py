@@ -271,7 +271,7 @@ class _ByAvailability(CallbackStrategy):
 def with_reference(strategy, scene):
     """A bar-by-bar run that hands the whole reference to the strategy, as no engine does."""
     other, times = scene.references["Y"], scene.frame["available_at"]
-    for row in range(0, scene.frame.height - 1, 3):
+    for row in range(0, scene.frame.height - 1, 7):
         now = times[row]
         strategy.on_bar(SimpleNamespace(now=now, now_us=round(now.timestamp() * 1e6), other=other, index=row))
 

@@ -31,7 +31,7 @@ class Scripted(CallbackStrategy):
         self.seen: list[tuple] = []
 
     def on_bar(self, view):
-        self.seen.append((view.index, view.equity, view.cash, view.positions))
+        self.seen.append((view.index, view.equity, view.cash, [p.close_price for p in view.positions]))
         intents = self.script.get(view.index, ())
         return intents(view) if callable(intents) else intents
 
@@ -249,7 +249,7 @@ def test_a_leg_without_a_usable_quote_keeps_its_last_mark():
     rows = snapshot(at("03 14:35")) + snapshot(at("03 14:37"), short=None, long=(0.30, 0.35))
     rows += snapshot(at("03 14:38"), short=(9.0, 8.0), long=None)
     _, strategy = play({1: opening()}, rows, closes=[100.0] * 10)
-    mark = {index: positions[0].close_price for index, *_, positions in strategy.seen if positions}
+    mark = {index: prices[0] for index, *_, prices in strategy.seen if prices}
     assert mark[5] == pytest.approx(1.50 - 0.40)
     assert mark[6] == mark[7] == mark[8] == pytest.approx(1.50 - 0.30)
 

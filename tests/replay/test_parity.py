@@ -13,7 +13,7 @@ from argus_core.replay.lanes import replay_lanes
 from argus_core.replay.results import TRADE_SCHEMA, ReplayResult
 from argus_core.settings import ExecutionSettings, Instrument
 from argus_core.strategies.interface import ColumnarStrategy, Params
-from tests.replay.frames import decision_frame, random_intents, random_prices
+from tests.replay.frames import decision_frame, full_intents, random_intents, random_prices
 
 ETF = Instrument(symbol="SPY", asset_class="etf", tick=0.05)
 BTC = Instrument(symbol="BTC", asset_class="crypto", hours="always", lot=0.001, tick=0.05)
@@ -59,7 +59,7 @@ def assert_equal(lanes: ReplayResult, callback: ReplayResult) -> None:
 @settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
-    basis=st.sampled_from(["next_open", "next_open", "next_worst", "signal_close"]),
+    basis=st.sampled_from(["next_open", "next_open", "next_worst", "next_close", "signal_close"]),
     latency=st.sampled_from([0.0, 0.0, 61.0, 300.0]),
     leverage=st.sampled_from([1.0, 2.0]),
     multiplier=st.sampled_from([1.0, 1.5, 0.0]),
@@ -85,7 +85,24 @@ def test_random_intents_make_the_same_trades_in_both_engines(
     execution = ExecutionSettings(
         price_basis=basis, latency_seconds=latency, leverage=leverage, cost_multiplier=multiplier, slippage_bps=1.0
     )
-    assert_equal(*both(frame, random_intents(seed + 1, HEIGHT), BTC if crypto else ETF, execution))
+    instrument = BTC if crypto else ETF
+    assert_equal(*both(frame, random_intents(seed + 1, HEIGHT), instrument, execution))
+    assert_equal(*both(frame, full_intents(seed, HEIGHT), instrument, execution))
+
+
+@pytest.mark.parametrize("basis", ["next_open", "next_worst", "next_close", "signal_close"])
+def test_lots_trailing_and_break_even_stops_happen_and_are_equal(basis):
+    reasons: set[str] = set()
+    overlapping = 0
+    for seed in range(6):
+        frame = decision_frame(random_prices(seed, 200), bars_per_day=50, half_spread=0.01)
+        lanes, callback = both(frame, full_intents(seed, 200), ETF, ExecutionSettings(price_basis=basis, leverage=2.0))
+        assert_equal(lanes, callback)
+        reasons |= set(lanes.trades["exit_reason"])
+        ordered = lanes.trades.sort("entry_ts")
+        overlapping += int((ordered["entry_ts"].shift(-1) < ordered["exit_ts"]).sum())
+    assert {"signal", "stop", "break_even", "trailing", "target", "time"} <= reasons
+    assert overlapping > 10
 
 
 def test_intents_without_optional_columns_mean_the_same_in_both_engines():
