@@ -110,9 +110,10 @@ class Workspace:
     def series_hash(self, symbol: str) -> str:
         """Hash of what the bars and labels of a symbol rest on beside data: calendar, and the instrument's own terms.
 
-        Spread, lot and multiplier are left out: they matter to fills, not to labels.
+        What matters to fills alone is left out.
         """
-        terms = self.instrument(symbol).model_dump(mode="json", exclude={"spread_bps", "lot", "multiplier"})
+        fills = {"spread_bps", "lot", "multiplier", "exercise", "dividends"}
+        terms = self.instrument(symbol).model_dump(mode="json", exclude=fills)
         return canonical_hash({"calendar": self.calendar.name, "instrument": terms})
 
     def stamp(self, table: str, symbol: str, day: date) -> Stamp | None:

@@ -8,7 +8,7 @@ seen from its own side (a credit spread sold at 1.20 has side -1 and price 1.20)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -72,6 +72,11 @@ class Position:
     low: float = float("inf")
     high: float = float("-inf")
     leg_marks: list[LegMark] = field(default_factory=list)
+    #: all legs that the position was opened with; ``legs`` are those that live
+    opened_legs: tuple[Leg, ...] = ()
+    #: dollars per share that expired legs brought, signed as held
+    settled: float = 0.0
+    flags: set[str] = field(default_factory=set)
 
     @property
     def price_now(self) -> float:
@@ -142,29 +147,3 @@ class Book:
         self.version += 1
         self.cash += position.side * position.quantity * position.multiplier * price - fee
         return position
-
-
-def intrinsic_value(legs: Sequence[Leg], underlying: float) -> float:
-    """Dollars per share that the legs of one structure are worth at expiry, signed as held."""
-    value = 0.0
-    for leg in legs:
-        gain = underlying - leg.strike if leg.right == "C" else leg.strike - underlying
-        value += leg.quantity * max(gain, 0.0)
-    return value
-
-
-def is_naked(legs: Sequence[Leg]) -> bool:
-    """Whether more calls, or more puts, are sold than bought: the loss is then not bounded by the strikes."""
-    return any(sum(leg.quantity for leg in legs if leg.right == right) < 0 for right in "CP")
-
-
-def worst_expiry_loss(legs: Sequence[Leg]) -> float:
-    """Largest dollars per share that the legs of one structure can owe at expiry; 0 where they never owe anything.
-
-    The payoff is linear between strikes, so its minimum lies at zero or at a strike; for naked calls, which owe
-    without bound, the underlying at twice the highest strike is taken (margin accounts only).
-    """
-    corners = [0.0, *(leg.strike for leg in legs)]
-    if sum(leg.quantity for leg in legs if leg.right == "C") < 0:
-        corners.append(2.0 * max(corners))
-    return max(0.0, -min(intrinsic_value(legs, corner) for corner in corners))

@@ -114,7 +114,9 @@ class _Engine:
             if "seconds_to_close" in primary.columns
             else [None] * primary.height,
         }
-        self.options = OptionDesk(self.book, self.recorder, rows, execution, tape) if tape is not None else None
+        self.options = (
+            None if tape is None else OptionDesk(self.book, self.recorder, rows, execution, tape, self.desk.instrument)
+        )
         self.orders: dict[str, ShareOrder] = {}
         self.decisions: list[tuple[int, Intent]] = []
         self.held = 0

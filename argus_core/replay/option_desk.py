@@ -12,9 +12,6 @@ from argus_core.replay.accounting import (
     Book,
     LegMark,
     Position,
-    intrinsic_value,
-    is_naked,
-    worst_expiry_loss,
 )
 from argus_core.replay.option_fills import (
     closing_legs,
@@ -24,10 +21,14 @@ from argus_core.replay.option_fills import (
     structure_mark,
     structure_quote,
 )
+from argus_core.replay.option_margin import intrinsic_value, is_naked, leg_value, worst_expiry_loss
 from argus_core.replay.records import Recorder
 from argus_core.replay.results import EXIT_REASONS, NO_BUYING_POWER, NO_QUOTE
-from argus_core.settings import ExecutionSettings
-from argus_core.strategies.interface import Intent
+from argus_core.settings import ExecutionSettings, Instrument
+from argus_core.strategies.interface import Intent, Leg
+
+#: A close so near to a strike leaves open who exercises.
+PIN_SHARE = 0.001
 
 _TAGGED_EXITS = frozenset(EXIT_REASONS) - {"forced", "expiry"}
 
@@ -56,8 +57,10 @@ class OptionDesk:
         rows: dict[str, list[Any]],
         execution: ExecutionSettings,
         tape: OptionTape | None,
+        instrument: Instrument,
     ) -> None:
         self._book, self._recorder, self._rows, self._execution = book, recorder, rows, execution
+        self._instrument = instrument
         self._snapshots = tape.snapshots if tape is not None else ()
         self._next = 0
         self._next_us: float = self._snapshots[0].recv_us if self._snapshots else float("inf")
@@ -72,12 +75,8 @@ class OptionDesk:
             ValueError: if its legs do not make one structure, or it asks for what structures do not have.
         """
         intent = order.intent
-        if len({leg.expiry for leg in intent.legs}) > 1 or len({leg.contract for leg in intent.legs}) < len(
-            intent.legs
-        ):
-            raise ValueError(
-                f"intent {intent.tag!r}: legs must be different contracts of one expiry, got {intent.legs}."
-            )
+        if len({leg.contract for leg in intent.legs}) < len(intent.legs):
+            raise ValueError(f"intent {intent.tag!r}: every leg must be another contract, got {intent.legs}.")
         if any(leg.quantity == 0 for leg in intent.legs):
             raise ValueError(f"intent {intent.tag!r}: a leg's quantity is zero; positive buys, negative sells.")
         if intent.stop_distance or intent.target_distance or intent.max_hold_seconds:
@@ -101,7 +100,8 @@ class OptionDesk:
             if self.orders:
                 self._fill(snapshot, row)
             if self._first_expiry is not None:
-                self._mark(snapshot)
+                # The newest row known at the moment of receipt.
+                self._mark(snapshot, row if self._rows["available_at"][row] <= snapshot.recv_us else max(row - 1, 0))
 
     def fill_immediately(self, row: int) -> None:
         """Fill new orders at the newest snapshot where it was received at their very decision time."""
@@ -110,13 +110,19 @@ class OptionDesk:
 
     def settle_earlier(self, row: int) -> None:
         """Settle what expired on a trade date before row ``row``'s, at the last close up to then."""
-        if self._first_expiry is not None and self._first_expiry < self._rows["trade_date"][row]:
-            self._settle([p for p in self._held() if p.expiry < self._rows["trade_date"][row]], row - 1)
+        today = self._rows["trade_date"][row]
+        if self._first_expiry is not None:
+            if row and today != self._rows["trade_date"][row - 1]:
+                self._pay_dividends(row)
+            if self._first_expiry < today:
+                for position in self._held():
+                    self._settle(position, [leg for leg in position.legs if leg.expiry < today], row - 1)
 
     def settle_at_close(self, row: int) -> None:
         """Settle what expires today once the regular session has closed."""
         if self._first_expiry is not None and self._closed(self._first_expiry, row):
-            self._settle([p for p in self._held() if self._closed(p.expiry, row)], row)
+            for position in self._held():
+                self._settle(position, [leg for leg in position.legs if self._closed(leg.expiry, row)], row)
 
     def force(self, position: Position, row: int) -> None:
         """Liquidate on the adverse side because the window ends."""
@@ -143,7 +149,7 @@ class OptionDesk:
 
     def _open(self, intent: Intent, snapshot: OptionSnapshot, row: int, known: int) -> str | None:
         legs, execution, book = intent.legs, self._execution, self._book
-        expiry = legs[0].expiry
+        expiry = min(leg.expiry for leg in legs)
         if expiry < self._rows["trade_date"][row] or (known == row and self._closed(expiry, row)):
             return NO_QUOTE
         reason = reject_reason(legs, intent.quantity or 0.0, snapshot, execution)
@@ -186,6 +192,7 @@ class OptionDesk:
             fees=fee * quantity,
             costs=quote.spread_cost * CONTRACT_SHARES * quantity + fee * quantity,
             legs=legs,
+            opened_legs=legs,
             expiry=expiry,
             reserve=reserve,
             tag=intent.tag,
@@ -216,26 +223,75 @@ class OptionDesk:
         """Close at the net ``value`` per share of one structure; commission unless it expires."""
         contracts = sum(abs(leg.quantity) for leg in position.legs)
         fee = 0.0 if reason == "expiry" else self._fee(contracts, position.quantity)
-        price = position.side * value
-        self._book.close(position.position_id, price, fee)
+        self._book.close(position.position_id, position.side * value, fee)
         cost = spread_cost * CONTRACT_SHARES * position.quantity + fee
+        # What legs that expired before brought belongs to the trade's exit.
+        price = position.side * (value + position.settled)
         self._recorder.trade(position, price, fee, cost, reason, when, row)
         self.orders = [
             o for o in self.orders if o.intent.action == "open" or o.intent.position_id != position.position_id
         ]
         self._note_expiries()
 
-    def _settle(self, positions: list[Position], row: int) -> None:
+    def _settle(self, position: Position, expired: list[Leg], row: int) -> None:
+        """Settle ``expired`` legs at intrinsic value at row ``row``'s close; the trade ends with its last leg."""
+        if not expired:
+            return
         close, when = self._rows["close"][row], self._rows["end"][row]
-        for position in positions:
-            self._close(position, intrinsic_value(position.legs, close), 0.0, "expiry", when, row)
+        for leg in expired:
+            if leg.quantity < 0 and self._instrument.american and leg_value(leg, close) > 0:
+                position.flags.add("assignment")
+            if abs(close - leg.strike) <= PIN_SHARE * leg.strike:
+                position.flags.add("pin")
+        value = intrinsic_value(expired, close)
+        if len(expired) == len(position.legs):
+            self._close(position, value, 0.0, "expiry", when, row)
+            return
+        self._book.cash += position.quantity * CONTRACT_SHARES * value
+        position.settled += value
+        alive = [k for k, leg in enumerate(position.legs) if leg not in expired]
+        position.leg_marks = [position.leg_marks[k] for k in alive]
+        position.legs = tuple(position.legs[k] for k in alive)
+        position.expiry = min(leg.expiry for leg in position.legs)
+        position.reserve = worst_expiry_loss(position.legs) * CONTRACT_SHARES * position.quantity
+        position.mark = position.side * structure_mark(position.legs, position.leg_marks)
+        self._book.version += 1
+        self._note_expiries()
 
-    def _mark(self, snapshot: OptionSnapshot) -> None:
+    def _mark(self, snapshot: OptionSnapshot, row: int) -> None:
+        underlying = self._rows["close"][row]
         for position in self._held():
             refresh_marks(position.legs, position.leg_marks, snapshot, self._execution)
             position.mark = position.side * structure_mark(position.legs, position.leg_marks)
-            position.low = min(position.low, position.mark)
-            position.high = max(position.high, position.mark)
+            worth = position.mark + position.side * position.settled
+            position.low = min(position.low, worth)
+            position.high = max(position.high, worth)
+            if self._instrument.american:
+                for leg, mark in zip(position.legs, position.leg_marks, strict=True):
+                    intrinsic = leg_value(leg, underlying)
+                    # Without time value its holder loses nothing by exercising.
+                    if leg.quantity < 0 and intrinsic > 0 and mark.price - intrinsic <= 0:
+                        position.flags.add("early_exercise")
+
+    def _pay_dividends(self, row: int) -> None:
+        """Row ``row`` begins an ex-date: a short call that its holder exercised for the dividend costs what he gains.
+
+        He exercises where the dividend exceeds the time value that he gives up; the difference is charged.
+        """
+        dividend = self._instrument.dividends.get(self._rows["trade_date"][row], 0.0)
+        if dividend <= 0 or not self._instrument.american:
+            return
+        close = self._rows["close"][row - 1]
+        for position in self._held():
+            for leg, mark in zip(position.legs, position.leg_marks, strict=True):
+                intrinsic = leg_value(leg, close)
+                gain = dividend - max(mark.price - intrinsic, 0.0)
+                if leg.quantity < 0 and leg.right == "C" and intrinsic > 0 and gain > 0:
+                    owed = gain * -leg.quantity * position.quantity * CONTRACT_SHARES
+                    self._book.cash -= owed
+                    position.fees += owed
+                    position.costs += owed
+                    position.flags |= {"dividend", "early_exercise"}
 
     def _held(self) -> list[Any]:
         return [p for p in self._book.positions.values() if p.expiry is not None]

@@ -80,8 +80,8 @@ class Recorder:
                 "entry_session": self._label(symbol, "session", position.entry_row),
                 "entry_trade_date": self._label(symbol, "trade_date", position.entry_row),
                 "exit_trade_date": self._label(symbol, "trade_date", row),
-                "legs": legs_json(position.legs),
-                "flags": "",
+                "legs": legs_json(position.opened_legs),
+                "flags": ",".join(sorted(position.flags)),
             }
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -25,6 +26,19 @@ class Instrument(Settings):
     spread_bps: float = Field(1.0, ge=0, description="modelled full spread where no quote exists, in basis points")
     bars_provider: Literal["sim", "files"] | None = Field(None, description="overrides the platform's primary")
     options: bool = Field(False, description="an option chain is collected")
+    exercise: Literal["american", "european"] | None = Field(
+        None, description="of its options; default: european for index and crypto, else american"
+    )
+    dividends: dict[date, float] = Field(
+        default_factory=dict, description="ex-date -> dollars per share, for the exercise of short calls"
+    )
+
+    @property
+    def american(self) -> bool:
+        """Whether its options may be exercised early."""
+        if self.exercise is not None:
+            return self.exercise == "american"
+        return self.asset_class not in ("index", "crypto")
 
     @property
     def is_crypto(self) -> bool:

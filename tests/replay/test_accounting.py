@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from argus_core.replay.accounting import Book, Position, intrinsic_value, is_naked, worst_expiry_loss
+from argus_core.replay.accounting import Book, Position
 from argus_core.replay.callback import replay_callback
+from argus_core.replay.option_margin import intrinsic_value, is_naked, worst_expiry_loss
 from argus_core.settings import ExecutionSettings, Instrument
 from argus_core.strategies.interface import CallbackStrategy, Intent, Leg, Params
 from tests.replay.frames import decision_frame, random_prices
