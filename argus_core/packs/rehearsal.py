@@ -67,16 +67,15 @@ def rehearsal_pack(
         raise PackError(f"{symbol}: no session in the window. Give dates on which the calendar {calendar.name} trades.")
     with TemporaryDirectory() as place:
         lake = Lake(place)
-        regimes = {
-            name: _series(project, calendar, source, lake, name, sessions)
-            for name in (symbol, *project.loop.pack.references.get(symbol, ()))
-        }
+        regimes = _labels(project, calendar, lake, symbol, _bars(project, calendar, source, lake, symbol, sessions))
+        for name in project.loop.pack.references.get(symbol, ()):
+            _bars(project, calendar, source, lake, name, sessions)
         _options(project, calendar, source, lake, symbol, sessions)
-        _market_state(project, calendar, source, lake, regimes, sessions)
+        _market_state(project, calendar, source, lake, symbol, regimes, sessions)
         return seal_pack(lake, project, calendar, symbol, sessions[0], sessions[-1], output_dir=folder)
 
 
-def _series(
+def _bars(
     project: Project,
     calendar: TradingCalendar,
     source: RawSource,
@@ -84,30 +83,43 @@ def _series(
     symbol: str,
     sessions: Sequence[date],
 ) -> pl.DataFrame:
-    """Write bars, outcomes and regimes of one symbol; return the regimes with their trade dates."""
+    """Write the published bars of one symbol; return them all, without columns where there are none."""
     instrument, platform = project.instrument(symbol), project.platform
-    provider = project.bars_provider(symbol)
-    delay = platform.providers.delay_seconds.get(provider, 0)
-    published = {}
+    delay = platform.providers.delay_seconds.get(project.bars_provider(symbol), 0)
+    published = []
     for day in sessions:
         report = gate_bars(source.bars(instrument, day), instrument, day, calendar, platform.gates, delay_seconds=delay)
         if report.passed and report.published.height:
-            published[day] = report.published
-    if not published:
-        return pl.DataFrame()
-    bars = pl.concat(published.values())
+            published.append(report.published)
+            lake.write("bars", report.published, keys=_keys(project, symbol, day), **_STAMP)
+    return pl.concat(published) if published else pl.DataFrame()
+
+
+def _labels(project: Project, calendar: TradingCalendar, lake: Lake, symbol: str, bars: pl.DataFrame) -> pl.DataFrame:
+    """Write outcomes and regimes of one symbol's bars; return the regimes with their trade dates."""
+    if bars.is_empty():
+        return bars
+    instrument, platform = project.instrument(symbol), project.platform
     dates = bars.select("ts", "trade_date")
-    regimes = compute_regimes(bars, instrument, calendar, platform.regimes).join(dates, on="ts", maintain_order="left")
-    outcomes = compute_outcomes(bars, instrument, calendar, platform.outcomes).join(
-        dates, on="ts", maintain_order="left"
-    )
-    for day, frame in published.items():
-        keys = {"provider": provider, "bar_seconds": instrument.bar_seconds, "symbol": symbol, "date": day}
-        mine = pl.col("trade_date") == day
-        lake.write("bars", frame, keys=keys, **_STAMP)
-        lake.write("outcomes", outcomes.filter(mine).drop("trade_date"), keys=keys, **_STAMP)
-        lake.write("regimes", regimes.filter(mine).drop("trade_date"), keys=keys, **_STAMP)
-    return regimes
+    tables = {
+        "outcomes": compute_outcomes(bars, instrument, calendar, platform.outcomes),
+        "regimes": compute_regimes(bars, instrument, calendar, platform.regimes),
+    }
+    dated = {name: frame.join(dates, on="ts", how="left", maintain_order="left") for name, frame in tables.items()}
+    for day in dates["trade_date"].unique().sort():
+        for name, frame in dated.items():
+            mine = frame.filter(pl.col("trade_date") == day).drop("trade_date")
+            lake.write(name, mine, keys=_keys(project, symbol, day), **_STAMP)
+    return dated["regimes"]
+
+
+def _keys(project: Project, symbol: str, day: date) -> dict[str, str | int | date]:
+    return {
+        "provider": project.bars_provider(symbol),
+        "bar_seconds": project.instrument(symbol).bar_seconds,
+        "symbol": symbol,
+        "date": day,
+    }
 
 
 def _options(
@@ -136,14 +148,16 @@ def _market_state(
     calendar: TradingCalendar,
     source: RawSource,
     lake: Lake,
-    regimes: dict[str, pl.DataFrame],
+    symbol: str,
+    regimes: pl.DataFrame,
     sessions: Sequence[date],
 ) -> None:
+    """Write risk flow, and market risk as far as the symbol itself votes."""
     platform = project.platform
     known = calendar.last_sessions(sessions[0], _REFERENCE_SESSIONS + 1)[:-1] + list(sessions)
     raw = {day: source.references(platform.risk_flow.symbols, day) for day in known}
     gated: list[pl.DataFrame] = []
-    votes = {s: v for s, v in project.universe.risk_basket.items() if s in regimes and s in project.risk_members}
+    votes = {s: project.universe.risk_basket[s] for s in project.risk_members if s == symbol}
     for day in known:
         if not raw[day].is_empty():
             published, _ = gate_references(
@@ -160,8 +174,6 @@ def _market_state(
         if gated:
             flow = global_risk_flow(pl.concat(gated[-_REFERENCE_SESSIONS - 1 :]), platform.risk_flow, day)
             lake.write("risk_flow", flow, keys={**project.market_state_keys("risk_flow"), "date": day}, **_STAMP)
-        present = {
-            s: regimes[s].filter(pl.col("trade_date") == day).drop("trade_date") for s in votes if regimes[s].height
-        }
-        risk = market_risk({s: frame for s, frame in present.items() if frame.height}, votes, platform.regimes)
+        members = {s: regimes.filter(pl.col("trade_date") == day).drop("trade_date") for s in votes if regimes.height}
+        risk = market_risk({s: frame for s, frame in members.items() if frame.height}, votes, platform.regimes)
         lake.write("market_risk", risk, keys={**project.market_state_keys("market_risk"), "date": day}, **_STAMP)

@@ -25,7 +25,7 @@ from argus_core.replay.lookahead_verdict import (
     read_outside,
     values_of,
 )
-from argus_core.replay.perturbation import hide_unfinished, perturb_future
+from argus_core.replay.perturbation import hide_unfinished, keep_begun_bars, perturb_future
 from argus_core.strategies.interface import BarView, CallbackStrategy, Intent
 
 #: Part of the rows, one in so many, on which state between runs is looked for.
@@ -59,7 +59,8 @@ class Scene:
             name: hide_unfinished(one, now, seed=seed + k, direction=direction)
             for k, (name, one) in enumerate(self.references.items())
         }
-        return Scene(perturb_future(self.frame, cut, seed=seed, direction=direction, scale=scale), quotes, bars)
+        changed = perturb_future(self.frame, cut, seed=seed, direction=direction, scale=scale)
+        return Scene(keep_begun_bars(changed, self.frame, cut, now), quotes, bars)
 
     def _now(self, cut: int) -> int:
         return int(self.frame["available_at"].dt.timestamp("us")[cut - 1])
@@ -196,6 +197,7 @@ class _Comparison:
     def __init__(self, scene: Scene, decide: Decide) -> None:
         self.scene, self.decide = scene, decide
         self.times = scene.frame["available_at"].dt.timestamp("us").to_numpy()
+        self.starts = scene.frame["ts"].dt.timestamp("us").to_numpy()
         self.runs = 1
         self.whole = list(decide(scene, None))
 
@@ -205,8 +207,10 @@ class _Comparison:
         points = cut_points(decided, height, cuts, seed)
         for number, cut in enumerate(points):
             for test, words, scene in self._futures(cut, seed + number, 1 if number % 2 else -1):
-                # The last row of a run decides nothing: the row before a truncation is compared in the others only.
-                now = int(self.times[cut - 1]) - (test == "truncation")
+                now = int(self.times[cut - 1])
+                if test == "truncation":
+                    # The last row of a run decides nothing, and orders that would fill in the rows cut off did not.
+                    now = min(now - 1, int(self.starts[cut]))
                 if proof := self.compare(self.decide(scene, now), now, test, words):
                     return proof
         detail = f"{len(points)} cuts of {height} rows: decisions unchanged by truncation and perturbation"

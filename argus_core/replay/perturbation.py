@@ -18,7 +18,9 @@ _KNOWN_AHEAD = frozenset(
 )  # fmt: skip
 _PRICES = ("open", "high", "low", "close", "bid", "ask", "underlying_price")
 _POSITIVE = ("volume", "half_spread", "bid_size", "ask_size", "open_interest", "iv")
-_DAY = timedelta(days=7)
+_WEEK = timedelta(days=7)
+#: What an order that fills at the open of a bar depends on.
+_AT_OPEN = ("open", "high", "low", "volume", "half_spread", "missing_before")
 
 
 def perturb_future(
@@ -77,7 +79,7 @@ def continue_frame(frame: pl.DataFrame, *, seed: int, rows: int = 1000) -> pl.Da
     """``frame`` followed by its last rows again, whole weeks later and with other values."""
     tail = frame.tail(rows)
     span = frame["end"][-1] - tail["ts"][0]
-    delay = _DAY * max(ceil(span / _DAY), 1)
+    delay = _WEEK * max(ceil(span / _WEEK), 1)
     times = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.Datetime | pl.Date)]
     later = perturb_future(tail, 0, seed=seed).with_columns(pl.col(name) + delay for name in times)
     return pl.concat([frame, later.select(pl.col(n).cast(t) for n, t in frame.schema.items())], rechunk=True)
@@ -100,6 +102,22 @@ def hide_unfinished(bars: pl.DataFrame, now_us: int, *, seed: int, direction: in
     begun = begun.with_columns(close=pl.col("low") + pl.col("high") - pl.col("close"))
     later = rest.filter(pl.col("ts").dt.timestamp("us") >= now_us)
     return pl.concat([known, begun, perturb_future(later, 0, seed=seed, direction=direction)], rechunk=True)
+
+
+def keep_begun_bars(changed: pl.DataFrame, frame: pl.DataFrame, cut: int, now_us: int) -> pl.DataFrame:
+    """``changed``, whose rows from ``cut`` on were perturbed, with what bars that began before ``now_us`` show orders.
+
+    Bars published with a delay have successors that begin before the decision: an order may have filled at their open.
+    Open, range, volume and spread of these rows are those of ``frame``; the close is another one of the range.
+    """
+    begun = int((frame["ts"].slice(cut).dt.timestamp("us") < now_us).sum())
+    if not begun:
+        return changed
+    kept = [name for name in _AT_OPEN if name in frame.columns]
+    rows = frame.slice(cut, begun)
+    mirrored = (rows["low"] + rows["high"] - rows["close"]).alias("close")
+    shown = changed.slice(cut, begun).with_columns(*(rows[name] for name in kept), mirrored)
+    return pl.concat([changed.head(cut), shown, changed.slice(cut + begun)], rechunk=True)
 
 
 def _moves(rng: np.random.Generator, height: int, direction: int, scale: float) -> np.ndarray:

@@ -13,9 +13,11 @@ import pytest
 
 from argus_core.replay.callback import replay_callback
 from argus_core.replay.lookahead import Scene, prove_callback, prove_no_lookahead
+from argus_core.replay.reference import Reference
 from argus_core.settings import ExecutionSettings, Instrument
 from argus_core.strategies import cheaters
 from argus_core.strategies.buy_and_hold import BuyAndHold
+from argus_core.strategies.cheaters.callbacks import _around as cheaters_around
 from argus_core.strategies.ema_cross_atr import EmaCrossAtr
 from argus_core.strategies.interface import CallbackStrategy, ColumnarStrategy, Intent
 from argus_core.strategies.overnight_session import OvernightSession
@@ -61,7 +63,12 @@ OTHER = FRAME.group_by_dynamic("ts", every="5m").agg(
     pl.col("close").last() * 2,
     pl.col("volume").sum(),
 )
-OTHER = OTHER.with_columns(available_at=pl.col("ts") + timedelta(minutes=5), end=pl.col("ts") + timedelta(minutes=5))
+OTHER = OTHER.with_columns(
+    available_at=pl.col("ts") + timedelta(minutes=5),
+    end=pl.col("ts") + timedelta(minutes=5),
+    trade_date=pl.col("ts").dt.date(),
+    half_spread=pl.lit(0.01),
+)
 SCENE = Scene(FRAME, QUOTES)
 
 COLUMNAR = [getattr(cheaters, n) for n in cheaters.__all__ if issubclass(getattr(cheaters, n), ColumnarStrategy)]
@@ -249,6 +256,68 @@ def test_a_run_ends_with_the_decisions_that_are_compared():
 
     assert proved(Counting, cuts=1, run=run).ok
     assert sum(lengths) < 5 * HEIGHT, lengths
+
+
+class _Pair(CallbackStrategy):
+    """Reads and trades a slower reference: honest, with orders that fill at the open of bars it cannot see yet."""
+
+    clock = "all"
+
+    def on_bar(self, view):
+        if view.pending:
+            return ()
+        held = [position for position in view.positions if position.symbol == "Y"]
+        other = view.value("close", "Y")
+        if held:
+            better = view.equity > 100_000 or view.value("close") < held[0].entry_price / 2
+            return (Intent("close", position_id=held[0].position_id, tag=f"{held[0].entry_price}"),) if better else ()
+        if other is not None and other < 2 * view.value("close"):
+            return (Intent("open", size=0.3, symbol="Y"), Intent("open", size=0.1, max_hold_seconds=180.0))
+        return ()
+
+
+def replay_pair(strategy, scene):
+    instrument = Instrument(symbol="Y", asset_class="etf")
+    return replay_callback(
+        strategy,
+        scene.frame,
+        Instrument(symbol="X", asset_class="etf"),
+        ExecutionSettings(),
+        starting_cash=100_000,
+        symbol="X",
+        references={name: Reference(frame, instrument) for name, frame in scene.references.items()},
+    )
+
+
+@pytest.mark.parametrize("delay", [0, 90])
+def test_a_pair_on_two_clocks_raises_no_false_alarm(delay):
+    late = FRAME.with_columns(available_at=pl.col("end") + timedelta(seconds=delay))
+    scene = Scene(late, None, {"Y": OTHER})
+    assert len(replay_pair(_Pair({}), scene).trades) > 20
+    for seed in (0, 1):
+        proof = proved(_Pair, scene=scene, run=replay_pair, cuts=6, seed=seed)
+        assert proof.ok, proof.detail
+
+
+class _PairThief(_Pair):
+    """Climbs the stack for the reference's frame and reads the close of the bar that has begun."""
+
+    closes: pl.DataFrame | None = None
+
+    def on_bar(self, view):
+        if self.closes is None:
+            frames = [one for one in cheaters_around(pl.DataFrame) if "close" in one.columns and "open" in one.columns]
+            self.closes = min(frames, key=lambda one: one.height).select(
+                pl.col("ts").dt.timestamp("us"), "open", "close"
+            )
+        begun = self.closes.filter(pl.col("ts") < view.now_us).tail(1)
+        rises = begun.height == 1 and begun["close"][0] > begun["open"][0]
+        return (Intent("open", size=0.05, max_hold_seconds=60.0),) if rises and not view.pending else ()
+
+
+def test_a_reference_bar_read_by_its_start_is_found_in_the_engine():
+    proof = proved(_PairThief, scene=Scene(FRAME, None, {"Y": OTHER}), run=replay_pair, cuts=6)
+    assert not proof.ok
 
 
 class _ByStart(CallbackStrategy):

@@ -6,7 +6,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from argus_core.replay.perturbation import continue_frame, drop_future_rows, hide_unfinished, perturb_future
+from argus_core.replay.perturbation import (
+    continue_frame,
+    drop_future_rows,
+    hide_unfinished,
+    keep_begun_bars,
+    perturb_future,
+)
 from tests.replay.frames import decision_frame, random_prices
 
 HEIGHT = 300
@@ -84,3 +90,15 @@ def test_a_bar_that_has_begun_keeps_its_open_and_range_but_not_its_close(directi
     assert begun["low"] == whole["low"]
     assert begun["low"] <= begun["close"] <= begun["high"]
     assert hidden.height == (251 if direction is None else HEIGHT)
+
+
+def test_bars_that_begin_before_a_late_decision_keep_what_an_order_meets():
+    late = decision_frame(random_prices(8, 100), delay_seconds=90)
+    changed = perturb_future(late, 50, seed=1)
+    now = int(late["available_at"].dt.timestamp("us")[49])
+    kept = keep_begun_bars(changed, late, 50, now)
+    assert kept["open"][50:52].equals(late["open"][50:52])
+    assert kept["volume"][50:52].equals(late["volume"][50:52])
+    assert kept["open"][52] != late["open"][52]
+    assert valid(kept)
+    assert keep_begun_bars(changed, late, 50, 0) is changed
