@@ -1,4 +1,4 @@
-"""What a chain says: implied forward, volatility and delta per expiry, at-the-money volatility, spread selection.
+"""What a chain says: implied forward, volatility and delta per expiry, at-the-money volatility.
 
 Every figure is computed on first use and kept on the snapshot, so a sweep of many runs pays once.
 """
@@ -56,31 +56,6 @@ class ExpirySlice:
         """Whether a contract has a bid above zero and an ask at or above it."""
         with np.errstate(invalid="ignore"):
             return (self.bid > 0) & (self.ask >= self.bid)
-
-
-@dataclass(frozen=True)
-class PutSpread:
-    """A vertical put spread: sell ``short``, buy ``long`` (lower strike). Money in dollars per share.
-
-    Attributes:
-        credit: bid of the short minus ask of the long leg.
-        width: distance of the strikes.
-    """
-
-    expiry: date
-    days: int
-    short_contract: str
-    long_contract: str
-    short_strike: float
-    long_strike: float
-    short_delta: float
-    credit: float
-    width: float
-
-    @property
-    def max_loss(self) -> float:
-        """Largest loss per share at expiry, before commission."""
-        return self.width - self.credit
 
 
 def implied_forward(strike: Floats, call_mid: Floats, put_mid: Floats, discount: float = 1.0) -> float:
@@ -213,57 +188,3 @@ def atm_vol_at(snapshot: OptionSnapshot, days: float = 30.0, *, rate: float = 0.
         value = float(np.sqrt(np.interp(wanted, times, [p[1] for p in points]) / wanted))
     snapshot.cache[key] = value
     return value
-
-
-def select_put_spread(
-    snapshot: OptionSnapshot,
-    *,
-    short_delta: float,
-    target_days: int,
-    min_days: int,
-    max_days: int,
-    width: float,
-    max_spread: float,
-    min_open_interest: float = 0.0,
-    rate: float = 0.0,
-) -> PutSpread | None:
-    """The put spread nearest to the wishes, or None where the chain offers none.
-
-    The expiry nearest to ``target_days`` inside [min_days, max_days] that offers one (ties: the earlier); its put
-    out of the money whose delta is nearest to ``-short_delta``; the long leg is the put nearest to ``width``
-    dollars below, not beyond half or one and a half times that.
-
-    Args:
-        short_delta: absolute delta of the short put, for instance .25.
-        width: distance of the strikes in dollars.
-        max_spread: largest (ask - bid)/mid of either leg.
-        min_open_interest: fewest open contracts of either leg; unknown open interest passes.
-    """
-    listed = [item for item in expiries(snapshot) if min_days <= item[1] <= max_days]
-    for day, left in sorted(listed, key=lambda item: (abs(item[1] - target_days), item[1])):
-        part = expiry_slice(snapshot, day, rate=rate)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            tight = (part.ask - part.bid) / (0.5 * (part.ask + part.bid)) <= max_spread
-            traded = ~(part.open_interest < min_open_interest)
-            puts = ~part.call & part.two_sided & tight & traded & (part.strike < part.forward)
-        shorts = np.flatnonzero(puts & np.isfinite(part.delta))
-        if not len(shorts):
-            continue
-        short = int(shorts[np.argmin(np.abs(np.abs(part.delta[shorts]) - short_delta))])
-        longs = np.flatnonzero(puts & (part.strike <= part.strike[short] - 0.5 * width))
-        longs = longs[part.strike[longs] >= part.strike[short] - 1.5 * width]
-        if not len(longs):
-            continue
-        long = int(longs[np.argmin(np.abs(part.strike[short] - width - part.strike[longs]))])
-        return PutSpread(
-            day,
-            left,
-            part.contract[short],
-            part.contract[long],
-            float(part.strike[short]),
-            float(part.strike[long]),
-            float(part.delta[short]),
-            float(part.bid[short] - part.ask[long]),
-            float(part.strike[short] - part.strike[long]),
-        )
-    return None

@@ -190,6 +190,11 @@ class ExecutionSettings(Settings):
     leverage: float = Field(1.0, gt=0)
     max_gap_seconds: int = Field(600, ge=0, description="missing data beyond which an order dies")
     option_max_quote_age_seconds: int = Field(93_600, ge=0, description="age of an option quote at its fill")
+    option_quote_carry_seconds: int = Field(
+        0,
+        ge=0,
+        description="a side that a snapshot does not mention stands so long (feeds of changes); 0: snapshots are whole",
+    )
     option_max_spread: float = Field(0.50, gt=0, description="(ask - bid) / mid beyond which a leg is SPREAD_WIDE")
     option_min_size: int = Field(1, ge=0, description="contracts at the touch")
 

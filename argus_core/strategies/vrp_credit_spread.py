@@ -9,8 +9,10 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from argus_core.options.chains import PutSpread, atm_vol_at, select_put_spread
-from argus_core.strategies.interface import BarView, CallbackStrategy, Intent, Leg, Params
+from argus_core.options.chains import atm_vol_at
+from argus_core.options.selection import Liquidity, Structure, select_vertical
+from argus_core.strategies.family import Family
+from argus_core.strategies.interface import BarView, CallbackStrategy, Intent, Params
 
 _VOL_ORDER = ("LOW", "NORMAL", "HIGH", "SPIKE")
 _LIQUIDITY_ORDER = ("DRIED", "LOW", "NORMAL", "HIGH")
@@ -68,6 +70,7 @@ class VRPCreditSpread(CallbackStrategy):
     a noisy estimate of the month that the option covers.
     """
 
+    family = Family(name="volatility_premium", needs_options=True, max_swept_parameters=5, max_trades_per_day=3)
     Params = VRPCreditSpreadParams
     params: VRPCreditSpreadParams
 
@@ -89,7 +92,7 @@ class VRPCreditSpread(CallbackStrategy):
             spread = self._entry(view)
             if spread is not None:
                 intents.append(
-                    Intent("open", size=self.params.risk_per_trade, legs=_legs(spread), tag="put_credit_spread")
+                    Intent("open", size=self.params.risk_per_trade, legs=spread.legs, tag="put_credit_spread")
                 )
         return intents
 
@@ -109,7 +112,7 @@ class VRPCreditSpread(CallbackStrategy):
                 intents.append(Intent("close", position_id=position.position_id, tag=reason))
         return intents
 
-    def _entry(self, view: BarView) -> PutSpread | None:
+    def _entry(self, view: BarView) -> Structure | None:
         p, snapshot = self.params, view.snapshot()
         if snapshot is None or not self._regimes_allow(view):
             return None
@@ -120,15 +123,15 @@ class VRPCreditSpread(CallbackStrategy):
         implied = atm_vol_at(snapshot, p.iv_days)
         if not isfinite(implied) or implied - realised <= p.min_vrp:
             return None
-        spread = select_put_spread(
+        spread = select_vertical(
             snapshot,
+            right="P",
             short_delta=p.short_delta,
             target_days=p.target_days,
             min_days=p.min_days,
             max_days=p.max_days,
             width=p.width * view.value("close"),
-            max_spread=p.max_spread,
-            min_open_interest=p.min_open_interest,
+            liquidity=Liquidity(p.max_spread, p.min_open_interest),
         )
         if spread is None or spread.credit < max(p.min_credit, p.min_credit_ratio * spread.width):
             return None
@@ -172,10 +175,3 @@ class VRPCreditSpread(CallbackStrategy):
         self._daily_closes += closes[finished].tolist()
         # The newest row stays unread: the next call compares its date with the row after it.
         self._rows_read = view.index
-
-
-def _legs(spread: PutSpread) -> tuple[Leg, Leg]:
-    return (
-        Leg(spread.short_contract, spread.expiry, spread.short_strike, "P", -1),
-        Leg(spread.long_contract, spread.expiry, spread.long_strike, "P", 1),
-    )

@@ -15,13 +15,21 @@ from argus_core.options import (
     expiries,
     expiry_slice,
     implied_forward,
-    select_put_spread,
 )
 from argus_core.options.black import black_delta
+from argus_core.options.selection import Liquidity, select_vertical
 from tests.replay.quotes import at, chain, quotes
 
 NEAR, FAR = date(2025, 2, 24), date(2025, 3, 20)
-WISH = {"short_delta": 0.25, "target_days": 30, "min_days": 7, "max_days": 60, "width": 5.0, "max_spread": 0.25}
+WISH = {
+    "short_delta": 0.25,
+    "target_days": 30,
+    "min_days": 7,
+    "max_days": 60,
+    "width": 5.0,
+    "right": "P",
+    "liquidity": Liquidity(0.25),
+}
 
 
 def snapshot(*frames: pl.DataFrame):
@@ -100,21 +108,21 @@ def test_atm_volatility_is_interpolated_in_total_variance():
 def test_a_spread_is_chosen_by_days_delta_and_width():
     shot = snapshot(chain(at("03 15:00"), [NEAR, FAR], vol=0.3))
     assert expiries(shot) == [(NEAR, 21), (FAR, 45)]
-    found = select_put_spread(shot, **WISH)
+    found = select_vertical(shot, **WISH)
     part = expiry_slice(shot, NEAR)
     puts = ~part.call
     best = part.strike[puts][np.argmin(np.abs(part.delta[puts] + 0.25))]
-    assert (found.expiry, found.short_strike, found.width) == (NEAR, best, 5.0)
-    short, long = shot.quote(found.short_contract), shot.quote(found.long_contract)
+    assert (found.legs[0].expiry, found.legs[0].strike, found.width) == (NEAR, best, 5.0)
+    short, long = (shot.quote(leg.contract) for leg in found.legs)
     assert found.credit == pytest.approx(short.bid - long.ask)
-    assert found.max_loss == pytest.approx(5.0 - found.credit)
-    later = select_put_spread(shot, **{**WISH, "target_days": 40})
-    assert later.expiry == FAR
+    assert [leg.quantity for leg in found.legs] == [-1, 1]
+    later = select_vertical(shot, **{**WISH, "target_days": 40})
+    assert later.legs[0].expiry == FAR
 
 
 def test_no_spread_is_better_than_a_bad_one():
     good = chain(at("03 15:00"), [NEAR], vol=0.3)
-    assert select_put_spread(snapshot(good), **WISH) is not None
+    assert select_vertical(snapshot(good), **WISH) is not None
     wide = good.with_columns(ask=pl.col("ask") + 1.0)
     dead = good.with_columns(bid=pl.lit(0.0))
     thin = good.with_columns(open_interest=pl.lit(3.0))
@@ -122,12 +130,12 @@ def test_no_spread_is_better_than_a_bad_one():
     for frame, changes in (
         (wide, {}),
         (dead, {}),
-        (thin, {"min_open_interest": 10.0}),
+        (thin, {"liquidity": Liquidity(0.25, 10.0)}),
         (coarse, {}),
         (good, {"min_days": 30, "max_days": 40}),
         (good.filter(pl.col("right") == "P"), {}),
     ):
-        assert select_put_spread(snapshot(frame), **{**WISH, **changes}) is None
+        assert select_vertical(snapshot(frame), **{**WISH, **changes}) is None
 
 
 def test_snapshots_of_one_contract_have_no_forward_and_no_volatility():
