@@ -62,8 +62,8 @@ class Position:
     reserve: float = 0.0
     stop: float | None = None
     target: float | None = None
-    trail: float | None = None
-    break_even: float | None = None
+    trail: float = float("inf")
+    break_even: float = float("inf")
     best: float = 0.0
     stop_reason: str = "stop"
     full_row: int = 0
@@ -94,7 +94,7 @@ class Position:
 
 
 class Book:
-    """Cash and open positions; ``pending`` counts the orders that wait for their fill.
+    """Cash and open positions.
 
     Identities, tested at every step: equity = cash + sum of market values; a fill changes equity by its costs only
     (marks apart); when flat, equity - starting cash = sum of PnL.
@@ -103,8 +103,7 @@ class Book:
     def __init__(self, starting_cash: float) -> None:
         self.cash = float(starting_cash)
         self.positions: dict[str, Position] = {}
-        self.pending = 0
-        #: counts every change of the open positions
+        #: Counts every change of the open positions.
         self.version = 0
 
     @property

@@ -8,13 +8,14 @@ stops at the open; resting orders, stops and targets inside the bar; snapshots r
 the session's close; the decision. An order meets the first snapshot received at or after its decision plus latency,
 which may be the one that the decision itself saw when both carry the same time.
 
-With references the bars of all symbols are merged by time; at one moment bars end before decisions are taken before
-bars begin. Options belong to the primary symbol.
+With references every bar is replayed as a whole, its open included, at the moment it is published, so that what a
+strategy sees rests on published bars alone. Of bars published together all opens come before all that follows, and the
+decision comes last. A reference that is neither read nor traded changes nothing. Options belong to the primary symbol.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import isnan
 from typing import Any
 
@@ -24,12 +25,13 @@ import polars as pl
 from argus_core.options.tape import OptionTape
 from argus_core.replay.accounting import Book, Position
 from argus_core.replay.option_desk import OptionDesk, Order
-from argus_core.replay.orders import ShareOrder
+from argus_core.replay.orders import WaitingOrders, check_market, check_shares
 from argus_core.replay.records import Recorder
 from argus_core.replay.reference import Reference
 from argus_core.replay.results import NO_POSITION, ReplayResult
-from argus_core.replay.share_desk import ShareDesk, check_shares
-from argus_core.replay.view import FrameView
+from argus_core.replay.share_desk import ShareDesk
+from argus_core.replay.timeline import merged
+from argus_core.replay.view import barrier_view
 from argus_core.settings import ExecutionSettings, Instrument
 from argus_core.strategies.interface import (
     INTENT_COLUMNS,
@@ -37,11 +39,8 @@ from argus_core.strategies.interface import (
     CallbackStrategy,
     ColumnarStrategy,
     Intent,
-    OpenOrder,
     OpenPosition,
 )
-
-_BAR_ENDS, _DECISION, _BAR_BEGINS = 0, 1, 2
 
 
 def replay_callback(
@@ -93,41 +92,33 @@ class _Engine:
     ) -> None:
         self.strategy, self.execution = strategy, execution
         frames = {name: one.frame for name, one in symbols.items()}
-        primary = next(iter(frames.values()))
         self.symbol = next(iter(frames))
-        self.immediate = execution.price_basis == "signal_close"
-        self.at_close = execution.price_basis == "next_close"
         self.latency_us = round(execution.latency_seconds * 1e6)
         self.book = Book(starting_cash)
         self.recorder = Recorder(frames, starting_cash)
+        self.orders = WaitingOrders()
         self.desks = {
-            name: ShareDesk(name, one.frame, one.instrument, execution, self.book, self.recorder)
+            name: ShareDesk(name, one.frame, one.instrument, execution, self.book, self.orders, self.recorder)
             for name, one in symbols.items()
         }
-        self.desk = self.desks[self.symbol]
-        self.last = primary.height - 1
-        self.dates = primary["trade_date"].to_list()
-        self.warmup: list[bool] = self.desk.market.warmup.tolist()
-        rows = self.desk.rows | {
-            "trade_date": self.dates,
-            "seconds_to_close": primary["seconds_to_close"].to_list()
-            if "seconds_to_close" in primary.columns
-            else [None] * primary.height,
-        }
-        self.options = (
-            None if tape is None else OptionDesk(self.book, self.recorder, rows, execution, tape, self.desk.instrument)
-        )
-        self.orders: dict[str, ShareOrder] = {}
+        self.desk = desk = self.desks[self.symbol]
+        basis = desk.market.basis
+        self.at_close, self.immediate = basis == "close", basis == "decision"
+        self.options = None
+        if tape is not None:
+            self.options = OptionDesk(self.book, self.recorder, _option_rows(desk), execution, tape, desk.instrument)
+        self.warmup: list[bool] = desk.market.warmup.tolist()
+        self.ends_day: list[bool] = np.isin(np.arange(len(self.warmup)), desk.market.day_rows).tolist()
         self.decisions: list[tuple[int, Intent]] = []
         self.held = 0
-        self.seen: tuple[int, tuple[OpenPosition, ...]] = (-1, ())
-        self.view = FrameView(
+        self._seen: tuple[int, tuple[OpenPosition, ...]] = (-1, ())
+        self.view, self.move = barrier_view(
             frames,
-            lambda name: self.desks[name].known,
+            newest=lambda name: self.desks[name].row,
             book=self.book,
-            pending=self._pending,
             positions=self._positions,
-            orders=self._waiting,
+            pending=self.orders.open.__len__ if tape is None else self._pending,
+            orders=lambda: self.orders.seen,
             snapshot=lambda: None if self.options is None else self.options.newest,
         )
 
@@ -146,201 +137,222 @@ class _Engine:
     # --- clocks ----------------------------------------------------------------------------------------------------
 
     def _run_alone(self) -> None:
-        """Bars of the one symbol; where nothing is asked or held, a bar costs a few comparisons and the decision."""
-        desk, ends = self.desk, self._bar_ends
-        starts, lows, highs = desk.rows["ts"], desk.rows["low"], desk.rows["high"]
-        resting, optioned = desk.resting, self.options is not None
-        for j in range(self.last + 1):
+        """Bars of the one symbol; where nothing waits or is held, a bar costs two comparisons and the decision."""
+        desk, positions, orders, alone = self.desk, self.book.positions, self.orders.open, (self.symbol,)
+        resting, optioned, last = desk.resting, self.options is not None, len(self.warmup) - 1
+        on_bar, view, move = self.strategy.on_bar, self.view, self.move
+        bars = zip(desk.ts, desk.low, desk.high, desk.available, self.warmup, self.ends_day, strict=True)
+        for j, (start, low, high, now, warm, ends_day) in enumerate(bars):
             if optioned:
                 self._options_before(j)
-            if desk.waiting or resting.count or starts[j] >= desk.due_us:
-                desk.at_open(j)
-            if resting.count or desk.moving or lows[j] <= desk.low_trigger or highs[j] >= desk.high_trigger:
-                desk.inside(j)
-            desk.row = desk.known = j
-            ends(j)
-
-    def _run_merged(self) -> None:
-        """Bars of all symbols, merged by time."""
-        desks, hears_all = list(self.desks.values()), self.strategy.clock == "all"
-        times, kinds, owners, rows = _timeline([desk.rows for desk in desks])
-        fresh: list[str] = []
-        for position, (now, kind, owner, j) in enumerate(zip(times, kinds, owners, rows, strict=True)):
-            desk = desks[owner]
-            if kind == _BAR_BEGINS:
-                if owner == 0 and self.options is not None:
-                    self._options_before(j)
-                if desk.waiting or desk.resting.count or now >= desk.due_us:
+            if positions or orders:
+                if desk.waiting or resting.count or start >= desk.due_us:
                     desk.at_open(j)
-            elif kind == _BAR_ENDS:
-                desk.inside(j)
-                if self.at_close and desk.waiting and owner:
+                if low <= desk.low_trigger or high >= desk.high_trigger or desk.moving or resting.count:
+                    desk.inside(j)
+                desk.row = j
+                if desk.waiting and self.at_close:
                     desk.at_close(j)
             else:
-                desk.known = j
-                fresh.append(desk.symbol)
-                following = position + 1
-                if following < len(times) and times[following] == now and kinds[following] == _DECISION:
-                    continue
-                self.view.fresh, fresh = tuple(fresh), []
-                if self.symbol in self.view.fresh:
-                    self._bar_ends(self.desk.known)
-                elif hears_all and 0 <= self.desk.known < self.last and not self.warmup[self.desk.known]:
-                    self._decide(self.desk.known, now)
+                desk.row = j
+            if optioned:
+                self._options_after(j, now)
+            if j == last:
+                self._liquidate()
+            elif not warm:
+                move(j, now, alone)
+                intents = on_bar(view)
+                if intents or type(intents) is not tuple:
+                    self._take(intents, now)
+            if positions and not warm:
+                self.held += 1
+            if ends_day:
+                self.recorder.day(j, self.book.equity)
+
+    def _run_merged(self) -> None:
+        """Bars of all symbols in order of publication: each is replayed as a whole at the moment it becomes known.
+
+        Of bars that are published together all opens come before all closes, and the decision comes last.
+        """
+        positions, orders, primary, symbol = self.book.positions, self.orders.open, self.desk, self.symbol
+        last, optioned, hears_all = len(self.warmup) - 1, self.options is not None, self.strategy.clock == "all"
+        times, batches = merged(list(self.desks.values()))
+        for now, (fresh, batch) in zip(times, batches, strict=True):
+            mine = symbol in fresh
+            if mine and optioned:
+                self._options_before(primary.row + 1)
+            if positions or orders:
+                self._replay_batch(batch)
+            else:
+                for desk in batch:
+                    desk.row += 1
+            if mine:
+                self._primary_over(primary.row, now, fresh)
+                if primary.row == last:
+                    return
+            elif hears_all and primary.row >= 0 and not self.warmup[primary.row]:
+                if optioned:
+                    self._options_after(primary.row, now)
+                self._decide(primary.row, now, fresh)
+
+    def _replay_batch(self, batch: Sequence[ShareDesk]) -> None:
+        """The next bar of every desk of ``batch``."""
+        for desk in batch:
+            j = desk.row + 1
+            if desk.waiting or desk.resting.count or desk.ts[j] >= desk.due_us:
+                desk.at_open(j)
+        for desk in batch:
+            j = desk.row + 1
+            touched = desk.low[j] <= desk.low_trigger or desk.high[j] >= desk.high_trigger
+            if touched or desk.moving or desk.resting.count:
+                desk.inside(j)
+        for desk in batch:
+            desk.row += 1
+            if self.at_close and desk.waiting:
+                desk.at_close(desk.row)
+
+    def _primary_over(self, j: int, now: int, fresh: tuple[str, ...]) -> None:
+        """What follows the primary symbol's row j: options, the decision or the end, the day's equity."""
+        warm = self.warmup[j]
+        if self.options is not None:
+            self._options_after(j, now)
+        if j == len(self.warmup) - 1:
+            self._liquidate()
+        elif not warm:
+            self._decide(j, now, fresh)
+        if self.book.positions and not warm:
+            self.held += 1
+        if self.ends_day[j]:
+            self.recorder.day(j, self.book.equity)
 
     def _options_before(self, j: int) -> None:
         assert self.options is not None
         self.options.settle_earlier(j)
-        self.options.receive(self.desk.rows["ts"][j], j)
+        self.options.receive(self.desk.ts[j], j)
 
-    def _bar_ends(self, j: int) -> None:
-        """Everything of the primary symbol's row j after its bar: fills at its close, options, decision, day's end."""
-        desk, book = self.desk, self.book
-        if self.at_close and desk.waiting:
-            desk.at_close(j)
-        now = desk.rows["available_at"][j]
-        if self.options is not None:
-            self.options.receive(now, j)
-            self.options.settle_at_close(j)
-        warm = self.warmup[j]
-        if j == self.last:
-            self._liquidate()
-        elif not warm:
-            self._decide(j, now)
-        if warm:
-            return
-        if book.positions:
-            self.held += 1
-        if j == self.last or self.dates[j + 1] != self.dates[j]:
-            self.recorder.day(self.dates[j], book.equity)
+    def _options_after(self, j: int, now: int) -> None:
+        assert self.options is not None
+        self.options.receive(now, j)
+        self.options.settle_at_close(j)
 
     def _liquidate(self) -> None:
         for position in [p for p in self.book.positions.values() if p.legs]:
             assert self.options is not None
-            self.options.force(position, self.last)
+            self.options.force(position, len(self.warmup) - 1)
         for desk in self.desks.values():
             desk.liquidate()
 
     # --- decisions -------------------------------------------------------------------------------------------------
 
-    def _decide(self, j: int, now: int) -> None:
-        view = self.view
-        view.index, view.now_us = j, now
-        intents = self.strategy.on_bar(view)
-        if not intents:
+    def _decide(self, j: int, now: int, fresh: tuple[str, ...]) -> None:
+        self.move(j, now, fresh)
+        intents = self.strategy.on_bar(self.view)
+        if intents or type(intents) is not tuple:
+            self._take(intents, now)
+
+    def _take(self, intents: Any, now: int) -> None:
+        """Accept what ``on_bar`` returned, and fill it where orders fill at once."""
+        if intents is None:
             return
+        if isinstance(intents, Intent | str | bytes | Mapping) or not isinstance(intents, Iterable):
+            raise ValueError(f"on_bar returned {intents!r}; return a sequence of Intent, () for none.")
+        j = self.desk.row
         for intent in intents:
             if not isinstance(intent, Intent):
-                raise ValueError(
-                    f"on_bar returned {type(intent).__name__} {intent!r}; return a sequence of Intent, or nothing."
-                )
+                raise ValueError(f"on_bar returned {intent!r} among its intents; return a sequence of Intent.")
             self.decisions.append((now, intent))
             self._accept(intent, j, now)
         if self.immediate:
             for desk in self.desks.values():
                 if desk.waiting:
-                    desk.fill_immediately()
+                    desk.fill_immediately(now)
         if self.options is not None:
             self.options.fill_immediately(j)
 
     def _accept(self, intent: Intent, j: int, now: int) -> None:
-        if intent.action == "cancel":
-            self._cancel(intent)
+        if intent.action == "open":
+            desk = self._desk_of(intent)
+            if not intent.legs:
+                check_shares(intent)
+                self._queue(desk, intent, now)
+            elif self.options is None:
+                raise ValueError(f"intent {intent.tag!r}: legs {intent.legs}, but this replay has no option quotes.")
+            elif desk is not self.desk:
+                raise ValueError(
+                    f"intent {intent.tag!r}: symbol is {intent.symbol!r}, but options are those of {self.symbol}; "
+                    "leave symbol out."
+                )
+            else:
+                self.options.accept(Order(intent, j, now + self.latency_us))
         elif intent.action == "close":
             self._close(intent, j, now)
-        elif intent.action != "open":
-            raise ValueError(f"intent {intent.tag!r}: action is {intent.action!r}; use open, close or cancel.")
-        elif intent.legs:
-            if self.options is None:
-                raise ValueError(f"intent {intent.tag!r}: legs {intent.legs}, but the replay has no option quotes.")
-            self.options.accept(Order(intent, j, now + self.latency_us))
+        elif intent.action == "cancel":
+            order = self.orders.named(intent)
+            if order is not None:
+                self.desks[order.symbol].cancel(order)
         else:
-            check_shares(intent)
-            self._queue(self._desk_of(intent), intent, now)
+            raise ValueError(f"intent {intent.tag!r}: action is {intent.action!r}; use open, close or cancel.")
 
     def _close(self, intent: Intent, j: int, now: int) -> None:
         position = self.book.positions.get(intent.position_id or "")
         if position is None:
             # A close that names nothing fills nothing and costs nothing.
             self.recorder.reject(NO_POSITION)
-        elif position.legs:
+            return
+        check_market(intent)
+        if position.legs:
             assert self.options is not None
             waits = (o.intent for o in self.options.orders)
             if not any(o.action == "close" and o.position_id == intent.position_id for o in waits):
                 self.options.orders.append(Order(intent, j, now + self.latency_us))
         else:
-            if intent.order != "market":
-                raise ValueError(
-                    f"intent {intent.tag!r}: a close is a market order, not {intent.order!r}. Give the entry a "
-                    "target_distance or stop_distance."
-                )
             desk = self.desks[position.symbol]
             if not desk.closes(position.position_id):
                 self._queue(desk, intent, now)
 
     def _queue(self, desk: ShareDesk, intent: Intent, now: int) -> None:
-        number = len(self.orders) + 1
-        lives = intent.expires_seconds
-        order = ShareOrder(
-            order_id=f"O{number:06d}",
-            number=number,
-            symbol=desk.symbol,
-            intent=intent,
-            row=desk.known,
-            decided_us=now,
-            eligible_us=now + self.latency_us,
-            expires_us=float("inf") if lives is None else now + lives * 1e6,
-        )
-        self.orders[order.order_id] = order
-        desk.accept(order)
-
-    def _cancel(self, intent: Intent) -> None:
-        order = self.orders.get(intent.order_id or "")
-        if order is None:
-            raise ValueError(f"intent {intent.tag!r}: order_id {intent.order_id!r} was never given; see view.orders.")
-        # An order that is done already needs no cancelling.
-        if order.alive:
-            self.desks[order.symbol].cancel(order)
+        desk.accept(self.orders.take(intent, desk.symbol, desk.row, now, self.latency_us))
 
     def _desk_of(self, intent: Intent) -> ShareDesk:
-        desk = self.desks.get(intent.symbol or self.symbol)
+        desk = self.desk if intent.symbol is None else self.desks.get(intent.symbol)
         if desk is None:
             raise ValueError(
-                f"intent {intent.tag!r}: symbol {intent.symbol!r} is not in this replay, which has "
-                f"{', '.join(self.desks)}. Name it under pack.references."
+                f"intent {intent.tag!r}: symbol is {intent.symbol!r}; this replay has {', '.join(self.desks)}. "
+                "Name others under pack.references."
+            )
+        if desk.row < 0:
+            raise ValueError(
+                f"intent {intent.tag!r}: symbol is {intent.symbol!r}, which has no bar yet; wait until view.value "
+                "gives one."
             )
         return desk
 
     # --- what the strategy sees ------------------------------------------------------------------------------------
 
     def _pending(self) -> int:
-        return self.book.pending + (0 if self.options is None else len(self.options.orders))
+        assert self.options is not None
+        return len(self.orders.open) + len(self.options.orders)
 
     def _positions(self) -> tuple[OpenPosition, ...]:
-        version, seen = self.seen
+        version, seen = self._seen
         if version != self.book.version:
             seen = tuple(_seen(p, p.symbol or self.symbol) for p in self.book.positions.values())
-            self.seen = self.book.version, seen
+            self._seen = self.book.version, seen
         return seen
 
-    def _waiting(self) -> tuple[OpenOrder, ...]:
-        return tuple(OpenOrder(o.order_id, o.symbol, o.decided_us, o.intent) for o in self.orders.values() if o.alive)
 
-
-def _timeline(symbols: Sequence[Mapping[str, list[Any]]]) -> tuple[list[int], ...]:
-    """Steps of several symbols in order of time: time, kind, number of the symbol, row."""
-    times, kinds, owners, rows = [], [], [], []
-    for owner, columns in enumerate(symbols):
-        height = len(columns["ts"])
-        for kind, name in ((_BAR_ENDS, "end"), (_DECISION, "available_at"), (_BAR_BEGINS, "ts")):
-            times.append(np.asarray(columns[name], np.int64))
-            kinds.append(np.full(height, kind))
-            owners.append(np.full(height, owner))
-            rows.append(np.arange(height))
-    joined = [np.concatenate(parts) for parts in (times, kinds, owners, rows)]
-    order = np.lexsort((joined[3], joined[2], joined[1], joined[0]))
-    time, kind, owner, row = (values[order].tolist() for values in joined)
-    return time, kind, owner, row
+def _option_rows(desk: ShareDesk) -> dict[str, list[Any]]:
+    """The columns that the option desk reads, as Python lists (times in microseconds)."""
+    frame, market = desk.market.frame, desk.market
+    to_close = frame["seconds_to_close"].to_list() if "seconds_to_close" in frame.columns else [None] * frame.height
+    return {
+        "ts": desk.ts,
+        "end": market.end.tolist(),
+        "available_at": desk.available,
+        "close": market.close.tolist(),
+        "trade_date": frame["trade_date"].to_list(),
+        "seconds_to_close": to_close,
+    }
 
 
 class ColumnarAdapter(CallbackStrategy):

@@ -4,27 +4,39 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import date
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from argus_core.replay.accounting import Position
 from argus_core.replay.results import DAILY_SCHEMA, REJECT_REASONS, TRADE_SCHEMA, UNKNOWN, ReplayResult, offered_labels
 from argus_core.strategies.interface import Leg
 
+#: Column of the trade table -> column of the decision frame, and which row of the trade it is read at.
+_LABELS = {
+    "entry_vol_regime": ("vol_regime", "label_row"),
+    "entry_trend_regime": ("trend_regime", "label_row"),
+    "entry_session": ("session", "entry_row"),
+    "entry_trade_date": ("trade_date", "entry_row"),
+    "exit_trade_date": ("trade_date", "exit_row"),
+}
+
 
 class Recorder:
-    """Collects what happened; ``fills`` and ``partials`` are counted by the engine."""
+    """Collects what happened; ``fills`` and ``partials`` are counted by the engine.
+
+    Args:
+        frames: decision frame of every symbol, the primary one first.
+    """
 
     def __init__(self, frames: Mapping[str, pl.DataFrame], starting_cash: float) -> None:
-        """``frames``: decision frame of every symbol, the primary one first."""
         self._frames, self._symbol, self._starting_cash = frames, next(iter(frames)), float(starting_cash)
         self._trades: list[dict[str, Any]] = []
-        self._days: list[tuple[date, float]] = []
+        self._day_rows: list[int] = []
+        self._equities: list[float] = []
         self._rejects: dict[str, int] = {}
         self._numbers = 0
-        self._labels: dict[tuple[str, str], list[Any]] = {}
         self._traded = 0.0
         self.fills = 0
         self.partials = 0
@@ -38,9 +50,10 @@ class Recorder:
         """Count one order that died."""
         self._rejects[reason] = self._rejects.get(reason, 0) + 1
 
-    def day(self, trade_date: date, equity: float) -> None:
-        """Note the equity at the last bar of ``trade_date``."""
-        self._days.append((trade_date, equity))
+    def day(self, row: int, equity: float) -> None:
+        """Note the equity at row ``row`` of the primary symbol, the last of its trade date."""
+        self._day_rows.append(row)
+        self._equities.append(equity)
 
     def trade(
         self, position: Position, price: float, fee: float, cost: float, reason: str, when_us: int, row: int
@@ -75,33 +88,29 @@ class Recorder:
                 "mae": min([0.0, *moves]),
                 "mfe": max([0.0, *moves]),
                 "holding_seconds": (when_us - position.entry_us) / 1e6,
-                "entry_vol_regime": self._label(symbol, "vol_regime", position.label_row),
-                "entry_trend_regime": self._label(symbol, "trend_regime", position.label_row),
-                "entry_session": self._label(symbol, "session", position.entry_row),
-                "entry_trade_date": self._label(symbol, "trade_date", position.entry_row),
-                "exit_trade_date": self._label(symbol, "trade_date", row),
                 "legs": legs_json(position.opened_legs),
                 "flags": ",".join(sorted(position.flags)),
+                "label_row": position.label_row,
+                "entry_row": position.entry_row,
+                "exit_row": row,
             }
         )
 
     def result(self, cash: float, *, exposure_bars: int, bars: int, decisions: tuple) -> ReplayResult:
         """The finished run; every position must be closed by now, so ``cash`` is its final equity."""
-        trades = pl.DataFrame(
-            {name: [t[name] for t in self._trades] for name in TRADE_SCHEMA},
-            schema={n: pl.Int64 if n in ("entry_ts", "exit_ts") else d for n, d in TRADE_SCHEMA.items()},
-        )
-        trades = trades.with_columns(pl.col(name).cast(TRADE_SCHEMA[name]) for name in ("entry_ts", "exit_ts"))
-        equities = [equity for _, equity in self._days]
-        before = [self._starting_cash, *equities[:-1]]
-        changes = [e / b - 1.0 if b > 0 else 0.0 for e, b in zip(equities, before, strict=bool(equities))]
+        before = [self._starting_cash, *self._equities[:-1]]
+        changes = [e / b - 1.0 if b > 0 else 0.0 for e, b in zip(self._equities, before, strict=bool(self._equities))]
         daily = pl.DataFrame(
-            {"trade_date": [d for d, _ in self._days], "equity": equities, "daily_return": changes[: len(equities)]},
+            {
+                "trade_date": self._frames[self._symbol]["trade_date"].gather(self._day_rows),
+                "equity": self._equities,
+                "daily_return": changes,
+            },
             schema=dict(DAILY_SCHEMA),
         )
-        mean_equity = sum(equities) / len(equities) if equities else self._starting_cash
+        mean_equity = sum(self._equities) / len(self._equities) if self._equities else self._starting_cash
         return ReplayResult(
-            trades=trades.sort("exit_ts", "entry_ts", maintain_order=True),
+            trades=self._trade_table(),
             daily=daily,
             fills=self.fills,
             rejects={name: self._rejects[name] for name in REJECT_REASONS if name in self._rejects},
@@ -114,18 +123,26 @@ class Recorder:
             offered=offered_labels(self._frames[self._symbol]),
         )
 
-    def _label(self, symbol: str, name: str, row: int) -> Any:
-        values = self._labels.get((symbol, name))
-        if values is None:
-            frame = self._frames[symbol]
-            if name not in frame.columns:
-                values = [UNKNOWN] * frame.height
-            elif name == "trade_date":
-                values = frame[name].to_list()
-            else:
-                values = frame[name].cast(pl.String).fill_null(UNKNOWN).to_list()
-            self._labels[symbol, name] = values
-        return values[row]
+    def _trade_table(self) -> pl.DataFrame:
+        """All trades in order of exit, then entry; labels are looked up symbol by symbol."""
+        trades = sorted(self._trades, key=lambda t: (t["exit_ts"], t["entry_ts"]))
+        columns: dict[str, Any] = {name: [t[name] for t in trades] for name in TRADE_SCHEMA if name not in _LABELS}
+        symbols = np.array(columns["symbol"], dtype=object)
+        for name, (source, at) in _LABELS.items():
+            found = np.full(len(trades), UNKNOWN, dtype=object)
+            rows = np.array([t[at] for t in trades], dtype=np.int64)
+            for symbol in dict.fromkeys(columns["symbol"]):
+                frame, mine = self._frames[symbol], symbols == symbol
+                if source in frame.columns:
+                    values = frame[source].gather(rows[mine])
+                    if source != "trade_date":
+                        values = values.cast(pl.String).fill_null(UNKNOWN)
+                    found[mine] = values.to_list()
+            columns[name] = found.tolist()
+        times = ("entry_ts", "exit_ts")
+        schema = {name: pl.Int64() if name in times else dtype for name, dtype in TRADE_SCHEMA.items()}
+        table = pl.DataFrame({name: columns[name] for name in TRADE_SCHEMA}, schema=schema)
+        return table.with_columns(pl.col(name).cast(TRADE_SCHEMA[name]) for name in times)
 
 
 def legs_json(legs: Sequence[Leg]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,126 +10,120 @@ import polars as pl
 from numpy.typing import NDArray
 
 from argus_core.options.tape import OptionSnapshot
-from argus_core.strategies.interface import OpenOrder, OpenPosition
+from argus_core.replay.accounting import Book
+from argus_core.strategies.interface import BarView, OpenOrder, OpenPosition
 
 
-class FrameView:
-    """The barrier view (`BarView`). One object per run; the engine moves it from bar to bar.
+def barrier_view(
+    frames: Mapping[str, pl.DataFrame],
+    *,
+    newest: Callable[[str], int],
+    book: Book,
+    positions: Callable[[], Sequence[OpenPosition]],
+    pending: Callable[[], int],
+    orders: Callable[[], Sequence[OpenOrder]],
+    snapshot: Callable[[], OptionSnapshot | None],
+) -> tuple[BarView, Callable[[int, int, tuple[str, ...]], None]]:
+    """The view of one run, and the function by which the engine moves it on.
 
-    Rows after the newest bar are behind functions, not attributes: nothing that a strategy is handed leads to them.
+    The view has no attributes of its own: the data live in the closures of its methods, and all that it hands out are
+    single values, copies and frozen rows. A strategy gets at a later row only by taking the interpreter apart
+    (``__closure__``, stack frames), which the lookahead proof is there to catch.
 
-    Attributes:
-        now_us: decision time, microseconds since the epoch.
-        index: row of the primary symbol's decision frame.
-        symbols: the primary symbol, then the references.
-        fresh: symbols whose bar became available now.
+    Args:
+        frames: decision frame of every symbol, the primary one first.
+        newest: row of a symbol's newest published bar, -1 before the first.
+
+    Returns:
+        The view, and ``move(index, now_us, fresh)``.
     """
+    symbols = tuple(frames)
+    primary = symbols[0]
+    row, now, new = 0, 0, symbols[:1]
+    own: dict[str, list[Any]] = {}
+    others: dict[tuple[str, str], list[Any]] = {}
+    arrays: dict[tuple[str, str], NDArray[Any]] = {}
 
-    __slots__ = (
-        "_book",
-        "_orders",
-        "_pending",
-        "_positions",
-        "_read",
-        "_slice",
-        "_snapshot",
-        "fresh",
-        "index",
-        "now_us",
-        "symbols",
-    )
+    def series(name: str, symbol: str) -> pl.Series:
+        if symbol not in frames:
+            raise KeyError(f"the replay has no symbol {symbol!r}. Symbols: {', '.join(symbols)}.")
+        frame = frames[symbol]
+        if name not in frame.columns:
+            raise KeyError(f"decision frame has no column {name!r}. Columns: {', '.join(frame.columns)}.")
+        return frame[name]
 
-    def __init__(
-        self,
-        frames: dict[str, pl.DataFrame],
-        newest: Callable[[str], int],
-        *,
-        book: Any,
-        pending: Callable[[], int],
-        positions: Callable[[], Sequence[OpenPosition]],
-        orders: Callable[[], Sequence[OpenOrder]],
-        snapshot: Callable[[], OptionSnapshot | None],
-    ) -> None:
-        self.symbols = tuple(frames)
-        self.now_us = 0
-        self.index = 0
-        self.fresh: tuple[str, ...] = self.symbols[:1]
-        self._book, self._positions, self._orders = book, positions, orders
-        self._pending, self._snapshot = pending, snapshot
-        primary = self.symbols[0]
-        lists: dict[tuple[str, str], list[Any]] = {}
-        arrays: dict[tuple[str, str], NDArray[Any]] = {}
+    class FrameView:
+        __slots__ = ()
 
-        def column(name: str, symbol: str) -> pl.Series:
-            if symbol not in frames:
-                raise KeyError(f"the replay has no symbol {symbol!r}. Symbols: {', '.join(frames)}.")
-            frame = frames[symbol]
-            if name not in frame.columns:
-                raise KeyError(f"decision frame has no column {name!r}. Columns: {', '.join(frame.columns)}.")
-            return frame[name]
+        @property
+        def now_us(self) -> int:
+            return now
 
-        def read(name: str, symbol: str | None, index: int) -> Any:
-            key = (name, symbol or primary)
-            values = lists.get(key)
+        @property
+        def index(self) -> int:
+            return row
+
+        @property
+        def symbols(self) -> tuple[str, ...]:
+            return symbols
+
+        @property
+        def fresh(self) -> tuple[str, ...]:
+            return new
+
+        @property
+        def equity(self) -> float:
+            return book.equity
+
+        @property
+        def cash(self) -> float:
+            return book.cash
+
+        @property
+        def positions(self) -> Sequence[OpenPosition]:
+            return positions()
+
+        @property
+        def pending(self) -> int:
+            return pending()
+
+        @property
+        def orders(self) -> Sequence[OpenOrder]:
+            return orders()
+
+        def value(self, column: str, symbol: str | None = None) -> Any:
+            if symbol is None or symbol == primary:
+                values = own.get(column)
+                if values is None:
+                    values = own[column] = series(column, primary).to_list()
+                return values[row]
+            values = others.get((column, symbol))
             if values is None:
-                values = lists[key] = column(*key).to_list()
-            row = index if key[1] == primary else newest(key[1])
-            return values[row] if row >= 0 else None
+                values = others[column, symbol] = series(column, symbol).to_list()
+            at = newest(symbol)
+            return values[at] if at >= 0 else None
 
-        def part(name: str, symbol: str | None, index: int, count: int) -> NDArray[Any]:
-            key = (name, symbol or primary)
+        def history(self, column: str, count: int, symbol: str | None = None) -> NDArray[Any]:
+            key = (column, symbol or primary)
             values = arrays.get(key)
             if values is None:
-                values = arrays[key] = column(*key).to_numpy()
-            stop = 1 + (index if key[1] == primary else newest(key[1]))
+                values = arrays[key] = series(*key).to_numpy()
+            stop = 1 + (row if key[1] == primary else newest(key[1]))
             # A copy: a plain slice would still reach later rows through its base array, and could be written to.
             taken = np.array(values[max(stop - count, 0) : stop])
             taken.flags.writeable = False
             return taken
 
-        self._read, self._slice = read, part
+        def snapshot(self) -> OptionSnapshot | None:
+            return snapshot()
 
-    @property
-    def equity(self) -> float:
-        """Dollars: cash and every position at what closing it brings now."""
-        return self._book.equity
+        def chain(self) -> pl.DataFrame | None:
+            found = snapshot()
+            # A frame of its own: columns of a shared one could be replaced in place.
+            return None if found is None else found.frame.clone()
 
-    @property
-    def cash(self) -> float:
-        return self._book.cash
+    def move(index: int, now_us: int, fresh: tuple[str, ...]) -> None:
+        nonlocal row, now, new
+        row, now, new = index, now_us, fresh
 
-    @property
-    def positions(self) -> Sequence[OpenPosition]:
-        """Open positions, oldest first."""
-        return self._positions() if self._book.positions else ()
-
-    @property
-    def orders(self) -> Sequence[OpenOrder]:
-        """Orders of shares that wait for their fill, oldest first."""
-        return self._orders()
-
-    @property
-    def pending(self) -> int:
-        """Orders that wait for their fill, options included."""
-        return self._pending()
-
-    def value(self, column: str, symbol: str | None = None) -> Any:
-        """Value of ``column`` at the symbol's newest bar; None where null, or before its first bar.
-
-        Raises:
-            KeyError: if the decision frame has no such column, or the replay no such symbol.
-        """
-        return self._read(column, symbol, self.index)
-
-    def history(self, column: str, count: int, symbol: str | None = None) -> NDArray[Any]:
-        """The last ``count`` values of ``column``, oldest first, the newest included; fewer at the start. Read-only."""
-        return self._slice(column, symbol, self.index, count)
-
-    def snapshot(self) -> OptionSnapshot | None:
-        """The newest option snapshot received by now, or None."""
-        return self._snapshot()
-
-    def chain(self) -> pl.DataFrame | None:
-        """Rows of the newest option snapshot received by now (columns of `OptionQuotes`), or None."""
-        snapshot = self._snapshot()
-        return None if snapshot is None else snapshot.frame
+    return FrameView(), move
