@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -10,9 +10,11 @@ import polars as pl
 from argus_core.calendar import TradingCalendar
 from argus_core.packs.join import as_of_join
 from argus_core.packs.pack import Pack
-from argus_core.settings import Instrument
+from argus_core.replay.reference import Reference
+from argus_core.settings import Instrument, Project
 
 _BAR_COLUMNS = ("ts", "end", "available_at", "trade_date", "open", "high", "low", "close", "volume", "bid", "ask")
+_REFERENCE_COLUMNS = ("open", "high", "low", "close", "volume", "end")
 _REGIMES = {
     "vol_regime": "vol_regime",
     "trend_regime": "trend_regime",
@@ -48,7 +50,22 @@ def decision_frame(
         risk_flow=pack.table("risk_flow"),
         market_risk=pack.table("market_risk"),
         delay_seconds=pack.manifest.delay_seconds,
+        references={name: reference_bars(pack, name) for name in sorted(pack.manifest.references)},
     )
+
+
+def reference_frames(pack: Pack, project: Project, calendar: TradingCalendar) -> dict[str, Reference]:
+    """Decision frame (bars and clock only: no labels, no market state) and terms of every reference of the pack."""
+    found = {}
+    for name in sorted(pack.manifest.references):
+        instrument = project.instrument(name)
+        found[name] = Reference(assemble_frame(reference_bars(pack, name), instrument, calendar, ()), instrument)
+    return found
+
+
+def reference_bars(pack: Pack, symbol: str) -> pl.DataFrame:
+    """Bars of one reference of the pack, ascending ``ts``."""
+    return pack.table("reference_bars").filter(pl.col("symbol") == symbol)
 
 
 def assemble_frame(
@@ -62,11 +79,13 @@ def assemble_frame(
     risk_flow: pl.DataFrame | None = None,
     market_risk: pl.DataFrame | None = None,
     delay_seconds: int = 0,
+    references: Mapping[str, pl.DataFrame] | None = None,
 ) -> pl.DataFrame:
     """The decision frame from loose tables (for notebooks and tests); empty or missing tables give nulls.
 
     ``bars`` may carry ``warmup``; without it no row is warm-up. ``delay_seconds`` is the publication delay of the
-    bars: an outcome is known when the bar that ends its window is, never earlier.
+    bars: an outcome is known when the bar that ends its window is, never earlier. ``references``: bars of other
+    symbols, whose newest available one gives the columns ``ref_<symbol>_open`` .. ``ref_<symbol>_end``.
     """
     ordered = bars.sort("ts")
     warmup = pl.col("warmup") if "warmup" in ordered.columns else pl.lit(False).alias("warmup")
@@ -95,6 +114,8 @@ def assemble_frame(
             frame = frame.with_columns(pl.lit(None, pl.Float64).alias(name) for name in names.values())
         else:
             frame = as_of_join(frame, known.filter(pl.col("horizon_seconds") == horizon), names)
+    for symbol, other in (references or {}).items():
+        frame = as_of_join(frame, other.sort("ts"), {name: f"ref_{symbol}_{name}" for name in _REFERENCE_COLUMNS})
     return frame
 
 

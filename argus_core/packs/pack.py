@@ -8,16 +8,17 @@ import json
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from argus_core.market.lake import write_atomically
 
-PACK_SCHEMA_VERSION = "1"
+PACK_SCHEMA_VERSION: Literal["2"] = "2"
 MANIFEST_NAME = "pack.json"
 #: Tables of a pack, in the order in which they are hashed.
-TABLES = ("bars", "outcomes", "regimes", "option_snapshots", "risk_flow", "market_risk")
+TABLES = ("bars", "outcomes", "regimes", "option_snapshots", "risk_flow", "market_risk", "reference_bars")
 
 
 class PackError(RuntimeError):
@@ -33,12 +34,24 @@ class TableEntry(BaseModel):
     sha256: str
 
 
+class ReferenceEntry(BaseModel):
+    """Where the bars of one reference symbol come from, and the sessions of the window that lack them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    provider: str
+    bar_seconds: int
+    #: publication delay of its bars
+    delay_seconds: int
+    missing_sessions: tuple[date, ...]
+
+
 class PackManifest(BaseModel):
     """Content of ``pack.json``. ``pack_hash`` covers every other field; no path and no clock are among them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    schema_version: str = PACK_SCHEMA_VERSION
+    schema_version: Literal["2"] = PACK_SCHEMA_VERSION
     symbol: str
     start: date
     end: date
@@ -53,6 +66,8 @@ class PackManifest(BaseModel):
     options_provider: str | None
     #: publication delay of the bars, which their outcomes share
     delay_seconds: int
+    #: symbols whose bars the table reference_bars holds
+    references: dict[str, ReferenceEntry]
     config_hash: str
     tables: dict[str, TableEntry]
     pack_hash: str = ""

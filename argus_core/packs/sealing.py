@@ -15,7 +15,7 @@ import polars as pl
 from argus_core.calendar import TradingCalendar
 from argus_core.market.lake import Lake, Stamp, content_hash, parquet_bytes
 from argus_core.market.schemas import Bars
-from argus_core.packs.pack import MANIFEST_NAME, Pack, PackError, PackManifest, TableEntry, open_pack
+from argus_core.packs.pack import MANIFEST_NAME, Pack, PackError, PackManifest, ReferenceEntry, TableEntry, open_pack
 from argus_core.settings import Project, canonical_hash
 
 PRODUCER = "packs"
@@ -29,6 +29,7 @@ _AVAILABLE = {
     "option_snapshots": "recv_ts",
     "risk_flow": "available_at",
     "market_risk": "available_at",
+    "reference_bars": "available_at",
 }
 _ORDER = {
     "bars": ("ts",),
@@ -37,6 +38,7 @@ _ORDER = {
     "option_snapshots": ("recv_ts", "ts", "contract"),
     "risk_flow": ("available_at",),
     "market_risk": ("available_at",),
+    "reference_bars": ("ts", "symbol"),
 }
 
 
@@ -56,15 +58,17 @@ def seal_pack(
     The sessions before ``start`` that ``pack.warmup_days`` asks for come along with ``warmup = true``, and so does
     the one row of each market-state table (risk_flow, market_risk) that stands when the pack begins. Every table
     stops at the last bar's ``available_at``: outcomes whose window ends later are left out, so a pack never holds
-    the future of its end. Nothing else is dropped. The folder is ``<output_dir>/<symbol>_<start>_<end>``; an
-    unchanged pack is left alone.
+    the future of its end. Nothing else is dropped. The bars of the symbol's references (`pack.references`) come along
+    as stored under these trade dates: nights and weekends too where they trade then. The folder is
+    ``<output_dir>/<symbol>_<start>_<end>``; an unchanged pack is left alone.
 
     Args:
         allow_missing: record sessions without published bars (and bars without labels) in the manifest; False
             makes them an error.
 
     Raises:
-        PackError: if no session of the window has bars, or, without ``allow_missing``, naming every missing date.
+        PackError: if no session of the window has bars of the symbol or of one of its references, or, without
+            ``allow_missing``, naming every missing date.
     """
     instrument = project.instrument(symbol)
     provider = project.bars_provider(symbol)
@@ -75,18 +79,10 @@ def seal_pack(
     series = {"provider": provider, "bar_seconds": instrument.bar_seconds, "symbol": symbol}
     days = [*before, *window]
 
-    bars = _read(lake, "bars", days, series, first=window[0])
-    if not bars.is_empty():
-        bars = bars.filter(pl.col("trade_date").is_in(pl.Series(days).implode()))
-    found = set() if bars.is_empty() else set(bars["trade_date"].unique().to_list())
-    missing = [d for d in window if d not in found]
-    if len(missing) == len(window):
-        raise PackError(
-            f"{symbol}: no published bars of provider {provider} at {instrument.bar_seconds} s on any session from "
-            f"{window[0]} to {window[-1]} in {lake.root}. Materialise `bars` for these dates first."
-        )
+    bars, missing = _published(lake, project, symbol, days, window)
+    found = set(bars["trade_date"].unique().to_list())
     last_known = bars["available_at"].max()
-    delay = project.platform.providers.delay_seconds.get(provider, 0)
+    delay = _delay(project, symbol)
     tables = {"bars": bars}
     with_bars = [d for d in days if d in found]
     absent: dict[str, tuple[date, ...]] = {}
@@ -104,8 +100,22 @@ def seal_pack(
         later = _read(lake, name, days, place, first=window[0])
         tables[name] = pl.concat([f for f in (standing, later) if f.width] or [later])
         absent[name] = tuple(d for d in with_bars if not lake.exists(name, **place, date=d))
+    carried, references = [], {}
+    for name in project.references(symbol):
+        frame, gone = _published(lake, project, name, days, window)
+        carried.append(frame)
+        references[name] = ReferenceEntry(
+            provider=project.bars_provider(name),
+            bar_seconds=project.instrument(name).bar_seconds,
+            delay_seconds=_delay(project, name),
+            missing_sessions=gone,
+        )
+    if carried:
+        tables["reference_bars"] = pl.concat(carried)
     if not allow_missing:
-        _refuse_missing(symbol, missing, {name: absent[name] for name in ("outcomes", "regimes")})
+        wrong = {name: absent[name] for name in ("outcomes", "regimes")}
+        wrong |= {f"bars of {name}": entry.missing_sessions for name, entry in references.items()}
+        _refuse_missing(symbol, missing, wrong)
 
     config_hash = pack_config_hash(project, symbol)
     files: dict[str, bytes] = {}
@@ -126,13 +136,14 @@ def seal_pack(
         end=end,
         sessions=tuple(d for d in window if d in found),
         warmup_sessions=tuple(d for d in before if d in found),
-        missing_sessions=tuple(missing),
+        missing_sessions=missing,
         missing_partitions={name: dates for name, dates in sorted(absent.items()) if dates},
         calendar=calendar.name,
         bar_seconds=instrument.bar_seconds,
         bars_provider=provider,
         options_provider=options_provider,
         delay_seconds=delay,
+        references=references,
         config_hash=config_hash,
         tables=entries,
     )
@@ -145,7 +156,7 @@ def seal_pack(
 
 
 def pack_config_hash(project: Project, symbol: str) -> str:
-    """Hash of the settings that can change a pack: providers, gates, labels, calendar and the instrument.
+    """Hash of the settings that can change a pack: providers, gates, labels, calendar, instrument and references.
 
     Strategies, execution and evaluation are left out: a pack does not depend on who replays it.
     """
@@ -155,6 +166,7 @@ def pack_config_hash(project: Project, symbol: str) -> str:
             "platform": platform,
             "instrument": project.instrument(symbol).model_dump(mode="json"),
             "risk_basket": project.universe.risk_basket,
+            "references": {s: project.instrument(s).model_dump(mode="json") for s in project.references(symbol)},
         }
     )
 
@@ -163,6 +175,33 @@ def _warmup_sessions(calendar: TradingCalendar, first: date, count: int) -> list
     if count == 0:
         return []
     return [d for d in calendar.last_sessions(first, count + 1) if d < first]
+
+
+def _delay(project: Project, symbol: str) -> int:
+    """Publication delay of the symbol's bars, seconds."""
+    return project.platform.providers.delay_seconds.get(project.bars_provider(symbol), 0)
+
+
+def _published(
+    lake: Lake, project: Project, symbol: str, days: Sequence[date], window: Sequence[date]
+) -> tuple[pl.DataFrame, tuple[date, ...]]:
+    """Bars of ``symbol`` on the trade dates ``days``, and the dates of ``window`` that have none.
+
+    Raises:
+        PackError: if no date of the window has bars.
+    """
+    provider, bar_seconds = project.bars_provider(symbol), project.instrument(symbol).bar_seconds
+    series = {"provider": provider, "bar_seconds": bar_seconds, "symbol": symbol}
+    bars = _read(lake, "bars", days, series, first=window[0])
+    bars = bars.filter(pl.col("trade_date").is_in(pl.Series(days).implode()))
+    found = set(bars["trade_date"].unique().to_list())
+    missing = tuple(d for d in window if d not in found)
+    if len(missing) == len(window):
+        raise PackError(
+            f"{symbol}: no published bars of provider {provider} at {bar_seconds} s on any session from "
+            f"{window[0]} to {window[-1]} in {lake.root}. Materialise `bars` for these dates first."
+        )
+    return bars, missing
 
 
 def _read(lake: Lake, table: str, days: Sequence[date], keys: Mapping[str, str | int], *, first: date) -> pl.DataFrame:

@@ -37,6 +37,16 @@ class Project:
         """Symbols that the loop trades, in config order."""
         return self.universe.universe if self.loop.pack.mode == "universe" else self.loop.pack.symbols
 
+    def references(self, symbol: str) -> tuple[str, ...]:
+        """Symbols whose bars the pack of ``symbol`` carries beside its own, sorted."""
+        return tuple(sorted(self.loop.pack.references.get(symbol, ())))
+
+    @property
+    def bar_symbols(self) -> tuple[str, ...]:
+        """Symbols whose bars the loop publishes: those it trades, then references that it does not trade itself."""
+        carried = (name for symbol in self.symbols for name in self.references(symbol))
+        return tuple(dict.fromkeys((*self.symbols, *carried)))
+
     def instrument(self, symbol: str) -> Instrument:
         return self.universe.instrument(symbol)
 
@@ -108,6 +118,7 @@ def load_project(path: str | Path, *, root: str | Path | None = None) -> Project
     )
     universe = UniverseSettings.parse(read_yaml(universe_path), source=str(universe_path))
     project = Project(root=home, source=source, loop=loop, platform=platform, universe=universe)
+    _check_references(project, universe_path)
     for symbol in project.symbols:
         bar_seconds = project.instrument(symbol).bar_seconds
         wanted = loop.outcomes.bar_duration
@@ -117,3 +128,22 @@ def load_project(path: str | Path, *, root: str | Path | None = None) -> Project
                 f"in {universe_path}. Make them equal or leave bar_duration out."
             )
     return project
+
+
+def _check_references(project: Project, universe_path: Path) -> None:
+    """Refuse references that are unknown, a symbol's own, or named twice.
+
+    Raises:
+        SettingsError: naming file, key, value and what is allowed.
+    """
+    instruments = project.universe.instruments
+    for symbol, names in project.loop.pack.references.items():
+        where = f"{project.source}: pack.references.{symbol}"
+        for name in (symbol, *names):
+            if name not in instruments:
+                known = ", ".join(sorted(instruments))
+                raise SettingsError(f"{where}: no instrument {name!r} in {universe_path}. Known: {known}.")
+        if symbol in names:
+            raise SettingsError(f"{where}: {symbol} is its own reference. Name other symbols only.")
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise SettingsError(f"{where}: {', '.join(twice)} is named twice. Name every reference once.")

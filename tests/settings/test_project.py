@@ -49,7 +49,8 @@ def test_an_unknown_key_names_the_file_the_key_and_the_known_keys(tmp_path: Path
 def test_a_wrong_value_names_the_value_and_what_is_allowed(tmp_path: Path) -> None:
     path = write_project(tmp_path, overrides={"execution": {"price_basis": "yesterday"}})
     with pytest.raises(
-        SettingsError, match=r"execution\.price_basis.*'next_open', 'next_worst' or 'signal_close'.*'yester"
+        SettingsError,
+        match=r"execution\.price_basis.*'next_worst', 'next_close' or 'signal_close'.*'yester",
     ):
         load_project(path)
 
@@ -75,6 +76,31 @@ def test_bar_duration_must_equal_the_instruments(tmp_path: Path) -> None:
     path = write_project(tmp_path, outcomes={"bar_duration": 300})
     with pytest.raises(SettingsError, match=r"outcomes\.bar_duration: 300 differs from bar_seconds 60 of SPY"):
         load_project(path)
+
+
+@pytest.mark.parametrize(
+    ("references", "words"),
+    [
+        ({"SPY": ["BTX"]}, r"pack\.references\.SPY: no instrument 'BTX' in .*universe\.yaml\. Known: BTC, "),
+        ({"SPX": ["BTC"]}, r"pack\.references\.SPX: no instrument 'SPX'"),
+        ({"SPY": ["SPY"]}, r"pack\.references\.SPY: SPY is its own reference\. Name other symbols only"),
+        ({"SPY": ["BTC", "QQQ", "BTC"]}, r"pack\.references\.SPY: BTC is named twice\. Name every reference once"),
+    ],
+)
+def test_a_reference_is_another_known_symbol_named_once(tmp_path: Path, references: dict, words: str) -> None:
+    pack = {"start_date": "2025-01-02", "end_date": "2025-01-31", "references": references}
+    with pytest.raises(SettingsError, match=r"loop\.yaml: " + words):
+        load_project(write_project(tmp_path, pack=pack))
+
+
+def test_bars_are_needed_of_references_too_but_only_of_those_that_a_traded_symbol_names(tmp_path: Path) -> None:
+    references = {"QQQ": ["SPY", "GLD"], "IBIT": ["BTC"], "DIA": ["TLT"]}
+    pack = {"symbols": ["IBIT", "QQQ", "SPY"], "start_date": "2025-01-02", "end_date": "2025-01-31"}
+    project = load_project(write_project(tmp_path, pack=pack | {"references": references}))
+    assert project.symbols == ("IBIT", "QQQ", "SPY")
+    assert project.bar_symbols == ("IBIT", "QQQ", "SPY", "BTC", "GLD")
+    assert project.references("QQQ") == ("GLD", "SPY")
+    assert project.references("SPY") == ()
 
 
 def test_relative_paths_start_at_the_project_root(tmp_path: Path) -> None:
