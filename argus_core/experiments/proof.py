@@ -59,9 +59,11 @@ def prove(strategy: type[Strategy], params: Any, market: Market, cuts: int, seed
     assert issubclass(strategy, CallbackStrategy)
 
     # Without the data: a strategy that climbs the stack must find those of its run only.
-    terms = market.seeing(market.frame.clear(), None)
+    bars = {name: reference.frame for name, reference in market.references.items()}
+    terms = market.seeing(market.frame.clear(), None, {name: frame.clear() for name, frame in bars.items()})
 
     def replay(instance: CallbackStrategy, scene: Scene) -> object:
-        return replay_instance(instance, terms.seeing(scene.frame, scene.options))
+        return replay_instance(instance, terms.seeing(scene.frame, scene.options, scene.references))
 
-    return prove_callback(strategy, params, Scene(market.frame, market.options), replay, cuts=cuts, seed=seed)
+    scene = Scene(market.frame, market.options, bars)
+    return prove_callback(strategy, params, scene, replay, cuts=cuts, seed=seed)

@@ -11,8 +11,9 @@ import polars as pl
 
 from argus_core.calendar import ALWAYS_OPEN, TradingCalendar
 from argus_core.experiments.plan import Trial, TrialGroup
-from argus_core.packs import Pack, decision_frame
+from argus_core.packs import Pack, decision_frame, reference_frames
 from argus_core.replay.lanes import replay_lanes
+from argus_core.replay.reference import Reference
 from argus_core.replay.results import ReplayResult
 from argus_core.settings import ExecutionSettings, Instrument, Project
 from argus_core.strategies.interface import CallbackStrategy, ColumnarStrategy, Strategy
@@ -33,19 +34,30 @@ class Market:
     starting_cash: float
     #: Trade dates, hence daily returns, in a year. A 24/7 symbol on a session calendar has one per session, not 365.
     days_per_year: int
+    #: Other symbols that callback strategies may read and trade; columnar ones read them as ``ref_`` columns.
+    references: Mapping[str, Reference] = field(default_factory=dict)
 
     @cached_property
     def tape(self) -> Any:
         """The option snapshots in order of receipt, built once for all runs; None without options."""
         if self.options is None:
             return None
-        from argus_core.options.tape import OptionTape
+        from argus_core.options import OptionTape, carry_quotes
 
-        return OptionTape(self.options)
+        carry = self.execution.option_quote_carry_seconds
+        return OptionTape(carry_quotes(self.options, carry) if carry else self.options)
 
-    def seeing(self, frame: pl.DataFrame, options: pl.DataFrame | None) -> Market:
-        """The same market with other data."""
-        return replace(self, frame=frame, options=options)
+    def seeing(
+        self,
+        frame: pl.DataFrame,
+        options: pl.DataFrame | None,
+        references: Mapping[str, pl.DataFrame] | None = None,
+    ) -> Market:
+        """The same market with other data; ``references``: frames of its reference symbols, None: as they are."""
+        others = self.references
+        if references is not None:
+            others = {name: replace(others[name], frame=bars) for name, bars in references.items()}
+        return replace(self, frame=frame, options=options, references=others)
 
     def at_cost(self, multiplier: float) -> ExecutionSettings:
         """The execution settings with costs scaled by ``multiplier`` on top of their own."""
@@ -66,6 +78,7 @@ def market_of(
         execution=execution or project.platform.execution,
         starting_cash=project.loop.experiment.starting_cash,
         days_per_year=365 if calendar.name == ALWAYS_OPEN and instrument.hours == "always" else 252,
+        references=reference_frames(pack, project, calendar),
     )
 
 
@@ -211,6 +224,7 @@ def replay_instance(instance: CallbackStrategy, market: Market, multiplier: floa
         starting_cash=market.starting_cash,
         symbol=market.symbol,
         options=market.tape,
+        references=market.references,
     )
 
 
