@@ -37,7 +37,8 @@ STALE_AFTER = timedelta(days=5)
 
 
 def partitions_of(workspace: Workspace) -> Partitions:
-    return build_partitions(workspace.project.platform.calendar, workspace.calendar, workspace.symbols)
+    settings = workspace.project.platform.calendar
+    return build_partitions(settings, workspace.calendar, workspace.symbols, workspace.bar_symbols)
 
 
 def build_assets(workspace: Workspace, partitions: Partitions) -> list[Any]:

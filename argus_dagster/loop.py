@@ -66,6 +66,11 @@ class CyclePlan:
             "sessions_in_window": len(self.window),
             "sessions_prepared": len(self.sessions),
             "symbols": {s: project.bars_provider(s) for s in self.symbols},
+            "references": {
+                s: {name: project.bars_provider(name) for name in project.references(s)}
+                for s in self.symbols
+                if project.references(s)
+            },
             "lake": project.lake_root,
             "strategies": [
                 {
@@ -182,11 +187,11 @@ def run_cycle(
     cycle_days = list(days or [plan.day])
     with dg.DagsterInstance.get() as instance:
         close_orphans(instance)
-        tasks = [(workspace, symbol, plan.sessions, cycle_days) for symbol in plan.symbols]
         if workspace.project.loop.outcomes.ensure_before_pack:
-            _prepare(workspace, instance, plan, tasks, workers, progress, result)
+            _prepare(workspace, instance, plan, workers, progress, result)
         progress(f"research: {len(workspace.project.loop.strategies)} strategies on {len(cycle_days)} date(s)")
-        usable = [task for task in tasks if f"market {task[1]}" not in result.failures]
+        tasks = [(workspace, symbol, plan.sessions, cycle_days) for symbol in plan.symbols]
+        usable = [task for task in tasks if not _failed_bars(workspace, task[1], result)]
         _collect(result, _spread(_research_task, usable, workers, progress))
         progress("selection: joint test, kill rules, candidates, allocations, report")
         failure = run_dates(workspace, instance, JOBS["selection"], cycle_days)
@@ -199,13 +204,14 @@ def _prepare(
     workspace: Workspace,
     instance: dg.DagsterInstance,
     plan: CyclePlan,
-    tasks: Sequence[Task],
     workers: int,
     progress: Progress,
     result: CycleResult,
 ) -> None:
     """Bring bars, labels and market state up to date (`outcomes.ensure_before_pack`)."""
-    progress(f"market: {len(plan.sessions)} sessions of {', '.join(plan.symbols)}")
+    symbols = workspace.bar_symbols
+    progress(f"market: {len(plan.sessions)} sessions of {', '.join(symbols)}")
+    tasks = [(workspace, symbol, plan.sessions, []) for symbol in symbols]
     _collect(result, _spread(_market_task, tasks, workers, progress))
     progress("market_wide: reference bars, risk flow, market risk")
     before = workspace.calendar.last_sessions(plan.sessions[0], REFERENCE_SESSIONS + 1)
@@ -215,18 +221,32 @@ def _prepare(
         result.failures["market_wide"] = failure
 
 
+def market_stages(workspace: Workspace, symbol: str) -> tuple[Stage, ...]:
+    """What is prepared of a symbol: everything where it is traded, bars alone where it is a reference only."""
+    return MARKET_STAGES if symbol in workspace.symbols else (BARS_RAW, BARS)
+
+
+def _failed_bars(workspace: Workspace, symbol: str, result: CycleResult) -> bool:
+    """Whether the bars of the symbol or of one of its references failed: its pack cannot be sealed."""
+    names = (symbol, *workspace.project.references(symbol))
+    return any(f"market {name}" in result.failures for name in names)
+
+
 def run_market(workspace: Workspace, instance: dg.DagsterInstance, symbol: str, days: Sequence[date]) -> str | None:
     """Bring the market and label partitions of a symbol up to date; return what failed, or None."""
-    members = [m for m in JOBS["market"] if m != "option_snapshots" or workspace.instrument(symbol).options]
+    stages = market_stages(workspace, symbol)
+    members = [
+        stage.table for stage in stages if stage.table != "option_snapshots" or workspace.instrument(symbol).options
+    ]
     for _ in range(MAX_PASSES):
-        due = sorted({d for stage in MARKET_STAGES for d in stage.due(workspace, symbol, days)})
+        due = sorted({d for stage in stages for d in stage.due(workspace, symbol, days)})
         if not due:
             return None
         for first, last in contiguous(due, workspace.calendar):
             failure = _run(workspace, instance, members, date_symbol_key(first, symbol), date_symbol_key(last, symbol))
             if failure:
                 return failure
-    return _unsettled(symbol, [d for stage in MARKET_STAGES for d in stage.due(workspace, symbol, days)])
+    return _unsettled(symbol, [d for stage in stages for d in stage.due(workspace, symbol, days)])
 
 
 def run_wide(workspace: Workspace, instance: dg.DagsterInstance, days: Sequence[date]) -> str | None:
@@ -297,7 +317,7 @@ def require_recent(workspace: Workspace, now: datetime) -> str | None:
     if limit is None:
         return None
     ages = {}
-    for symbol in workspace.symbols:
+    for symbol in workspace.bar_symbols:
         source = workspace.source(workspace.project.bars_provider(symbol))
         newest = source.newest_date(workspace.instrument(symbol))
         if newest is None:

@@ -22,12 +22,16 @@ class Partitions:
     """One object each, shared by all assets: different objects, even of equal content, cannot share a run."""
 
     date: dg.DailyPartitionsDefinition
-    symbol: dg.StaticPartitionsDefinition
-    date_symbol: dg.MultiPartitionsDefinition
+    #: date x every symbol whose bars are published
+    market: dg.MultiPartitionsDefinition
+    #: date x the symbols that are traded: what has packs and experiments
+    research: dg.MultiPartitionsDefinition
 
 
-def build_partitions(settings: CalendarSettings, calendar: TradingCalendar, symbols: Sequence[str]) -> Partitions:
-    """Partitions of the sessions of ``calendar`` from `start_date` on, and of ``symbols``.
+def build_partitions(
+    settings: CalendarSettings, calendar: TradingCalendar, symbols: Sequence[str], bar_symbols: Sequence[str]
+) -> Partitions:
+    """Partitions of the sessions of ``calendar`` from `start_date` on, of ``symbols`` and of ``bar_symbols``.
 
     Weekends and holidays are exclusions, so windows count sessions and a year is one range.
     """
@@ -43,8 +47,11 @@ def build_partitions(settings: CalendarSettings, calendar: TradingCalendar, symb
         end_offset=0,
         exclusions=exclusions or None,
     )
-    names = dg.StaticPartitionsDefinition(list(symbols))
-    return Partitions(dates, names, dg.MultiPartitionsDefinition({"date": dates, "symbol": names}))
+    research = dg.MultiPartitionsDefinition({"date": dates, "symbol": dg.StaticPartitionsDefinition(list(symbols))})
+    if tuple(symbols) == tuple(bar_symbols):
+        return Partitions(dates, research, research)
+    names = dg.StaticPartitionsDefinition(list(bar_symbols))
+    return Partitions(dates, dg.MultiPartitionsDefinition({"date": dates, "symbol": names}), research)
 
 
 def date_symbol_key(day: date, symbol: str) -> str:

@@ -9,13 +9,13 @@ import dagster as dg
 
 from argus_core.market.lake import hash_of
 from argus_dagster.assets.bars import BARS, BARS_RAW
-from argus_dagster.assets.experiments import experiments_current
+from argus_dagster.assets.experiments import experiments_current, experiments_hash
 from argus_dagster.assets.option_snapshots import OPTION_SNAPSHOTS
 from argus_dagster.assets.outcomes import OUTCOMES
 from argus_dagster.assets.regimes import MARKET_RISK, REFERENCE_BARS, REGIMES, RISK_FLOW
 from argus_dagster.assets.selection import open_cycle
 from argus_dagster.notifications import notify
-from argus_dagster.partitions import date_symbol_key
+from argus_dagster.partitions import date_symbol_key, split_key
 from argus_dagster.workspace import Workspace
 
 #: Half past one UTC: the day's partition exists from midnight UTC on, the last New York session is over.
@@ -34,7 +34,7 @@ def fingerprints(workspace: Workspace, days: Sequence[date]) -> dict[str, str]:
     """Fingerprint of the source's data by date x symbol key, where the source has data."""
     found = {}
     for day in days:
-        for symbol in workspace.symbols:
+        for symbol in workspace.bar_symbols:
             one = BARS_RAW.inputs_hash(workspace, symbol, day)
             if one:
                 chain = OPTION_SNAPSHOTS.inputs_hash(workspace, symbol, day)
@@ -49,17 +49,26 @@ def fresh_requests(
     workspace.forget_landed()
     now = fingerprints(workspace, days)
     requests = [
-        dg.RunRequest(partition_key=key, run_key=f"market:{key}:{mark}", tags={"argus/why": "fresh bars"})
-        for key, mark in now.items()
-        if known.get(key) != mark
+        _market_request(workspace, key, mark, "fresh bars") for key, mark in now.items() if known.get(key) != mark
     ]
     asked = {request.partition_key for request in requests}
     requests += [
-        dg.RunRequest(partition_key=key, run_key=f"market:{key}:{mark}", tags={"argus/why": "labels are due"})
+        _market_request(workspace, key, mark, "labels are due")
         for key, mark in due_labels(workspace, days).items()
         if key not in asked
     ]
     return requests, now
+
+
+def _market_request(workspace: Workspace, key: str, mark: str, why: str) -> dg.RunRequest:
+    """A run of job `market` on one partition; of a symbol that is a reference only it makes the bars alone."""
+    only = split_key(key)[1] not in workspace.symbols
+    return dg.RunRequest(
+        partition_key=key,
+        run_key=f"market:{key}:{mark}",
+        tags={"argus/why": why},
+        asset_selection=[dg.AssetKey(stage.table) for stage in (BARS_RAW, BARS)] if only else None,
+    )
 
 
 def due_labels(workspace: Workspace, days: Sequence[date]) -> dict[str, str]:
@@ -69,8 +78,9 @@ def due_labels(workspace: Workspace, days: Sequence[date]) -> dict[str, str]:
     """
     found = {}
     for day in days:
-        for symbol in workspace.symbols:
-            due = [stage for stage in (BARS, OUTCOMES, REGIMES) if stage.due(workspace, symbol, [day])]
+        for symbol in workspace.bar_symbols:
+            stages = (BARS, OUTCOMES, REGIMES) if symbol in workspace.symbols else (BARS,)
+            due = [stage for stage in stages if stage.due(workspace, symbol, [day])]
             if due:
                 marks = [stage.inputs_hash(workspace, symbol, day) or "-" for stage in due]
                 found[date_symbol_key(day, symbol)] = hash_of(marks)
@@ -86,7 +96,7 @@ def due_phases(workspace: Workspace, day: date) -> Iterator[tuple[str, list[str]
     pack = workspace.project.loop.pack
     if pack.last_n_days is None and pack.end_date is not None and day > pack.end_date:
         return
-    ready = [s for s in workspace.symbols if workspace.stamp("regimes", s, day) and workspace.stamp("outcomes", s, day)]
+    ready = [s for s in workspace.symbols if _labelled(workspace, s, day) and not _awaited(workspace, s, day)]
     if not ready:
         return
     stages = (REFERENCE_BARS, RISK_FLOW, MARKET_RISK)
@@ -96,14 +106,23 @@ def due_phases(workspace: Workspace, day: date) -> Iterator[tuple[str, list[str]
         return
     waiting = [s for s in ready if not experiments_current(workspace, s, day)]
     if waiting:
-        labels = [workspace.stamp("outcomes", s, day) for s in waiting]
-        mark = hash_of([*(stamp.data_hash if stamp else "-" for stamp in labels), workspace.project.config_hash])
+        mark = hash_of([experiments_hash(workspace, s, day) for s in waiting])
         yield "research", [date_symbol_key(day, s) for s in waiting], mark
         return
     stamp = workspace.results.stamp("candidates", date=day)
     inputs = open_cycle(workspace, day).inputs
     if stamp is None or stamp.inputs_hash != inputs:
         yield "selection", [day.isoformat()], inputs
+
+
+def _labelled(workspace: Workspace, symbol: str, day: date) -> bool:
+    return all(workspace.stamp(table, symbol, day) is not None for table in ("regimes", "outcomes"))
+
+
+def _awaited(workspace: Workspace, symbol: str, day: date) -> bool:
+    """Whether bars of a reference of ``symbol`` are there to be published first."""
+    names = workspace.project.references(symbol)
+    return any(stage.due(workspace, name, [day]) for name in names for stage in (BARS_RAW, BARS))
 
 
 def build_sensors(workspace: Workspace, jobs: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:

@@ -95,6 +95,11 @@ class Workspace:
     def symbols(self) -> tuple[str, ...]:
         return self.project.symbols
 
+    @property
+    def bar_symbols(self) -> tuple[str, ...]:
+        """Symbols whose bars are published: the traded ones, then references that are not traded."""
+        return self.project.bar_symbols
+
     def instrument(self, symbol: str) -> Instrument:
         return self.project.instrument(symbol)
 

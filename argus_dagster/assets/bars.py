@@ -158,7 +158,7 @@ def build(partitions: Partitions) -> list[Any]:
 
     bars_raw = stage_asset(
         BARS_RAW,
-        partitions.date_symbol,
+        partitions.market,
         group="market",
         deps=["landed_files"],
         kind="parquet",
@@ -168,7 +168,7 @@ def build(partitions: Partitions) -> list[Any]:
     )
     bars = stage_asset(
         BARS,
-        partitions.date_symbol,
+        partitions.market,
         group="market",
         deps=["bars_raw"],
         kind="parquet",

@@ -56,6 +56,10 @@ def experiments_hash(workspace: Workspace, symbol: str, day: date) -> str:
     back = project.loop.pack.warmup_days + STANDING_SESSIONS
     days = [*workspace.calendar.last_sessions(window[0], back + 1)[:-1], *window]
     series = [stamps_hash(workspace, table, [by_symbol(workspace, symbol, d) for d in days]) for table in SERIES]
+    series += [
+        stamps_hash(workspace, "bars", [by_symbol(workspace, name, d) for d in days])
+        for name in project.references(symbol)
+    ]
     chains = stamps_hash(workspace, "option_snapshots", [snapshot_keys(workspace, symbol, d) for d in days])
     market = [
         stamps_hash(workspace, table, [across_symbols(table)(workspace, "", d) for d in days]) for table in ACROSS
@@ -147,7 +151,7 @@ def build(partitions: Partitions) -> list[Any]:
     @dg.asset(
         name="experiments",
         group_name="research",
-        partitions_def=partitions.date_symbol,
+        partitions_def=partitions.research,
         backfill_policy=dg.BackfillPolicy.single_run(),
         deps=["replay_pack"],
         kinds={"jax"},

@@ -104,7 +104,7 @@ def build(partitions: Partitions) -> list[Any]:
     return [
         stage_asset(
             OPTION_SNAPSHOTS,
-            partitions.date_symbol,
+            partitions.market,
             group="market",
             deps=["landed_files"],
             kind="parquet",

@@ -77,7 +77,7 @@ def build(partitions: Partitions) -> list[Any]:
     return [
         stage_asset(
             OUTCOMES,
-            partitions.date_symbol,
+            partitions.market,
             group="labels",
             deps=["bars"],
             description="Forward outcomes of every bar at every horizon; upgraded from INCOMPLETE when data arrive.",

@@ -204,7 +204,7 @@ def build(partitions: Partitions) -> list[Any]:
     return [
         stage_asset(
             REGIMES,
-            partitions.date_symbol,
+            partitions.market,
             group="labels",
             deps=["bars"],
             description="Rule regimes of every bar (volatility, trend, liquidity, session), known at the bar's end.",

@@ -34,8 +34,8 @@ def seal(workspace: Workspace, symbol: str, day: date) -> Pack:
     )
 
 
-def window_mapping(workspace: Workspace) -> dg.MultiPartitionMapping:
-    """The sessions before a partition that its pack holds, symbol by symbol."""
+def window_mapping(workspace: Workspace, *, references: bool = False) -> dg.MultiPartitionMapping:
+    """The sessions before a partition that its pack holds: of its symbol and, where asked, of its references."""
     pack = workspace.project.loop.pack
     if pack.last_n_days is not None:
         back = pack.last_n_days - 1
@@ -43,10 +43,19 @@ def window_mapping(workspace: Workspace) -> dg.MultiPartitionMapping:
         assert pack.start_date is not None
         assert pack.end_date is not None
         back = max(len(workspace.sessions(pack.start_date, pack.end_date)) - 1, 0)
+    symbols: dg.PartitionMapping = dg.IdentityPartitionMapping()
+    if references:
+        project = workspace.project
+        symbols = dg.StaticPartitionMapping(
+            {
+                name: [s for s in workspace.symbols if name == s or name in project.references(s)]
+                for name in workspace.bar_symbols
+            }
+        )
     return dg.MultiPartitionMapping(
         {
             "date": dg.DimensionPartitionMapping("date", dg.TimeWindowPartitionMapping(start_offset=-back)),
-            "symbol": dg.DimensionPartitionMapping("symbol", dg.IdentityPartitionMapping()),
+            "symbol": dg.DimensionPartitionMapping("symbol", symbols),
         }
     )
 
@@ -58,18 +67,16 @@ def build(partitions: Partitions, workspace: Workspace) -> list[Any]:
     @dg.asset(
         name="replay_pack",
         group_name="packs",
-        partitions_def=partitions.date_symbol,
+        partitions_def=partitions.research,
         backfill_policy=dg.BackfillPolicy.single_run(),
         deps=[
-            *(
-                dg.AssetDep(name, partition_mapping=window)
-                for name in ("bars", "outcomes", "regimes", "option_snapshots")
-            ),
+            dg.AssetDep("bars", partition_mapping=window_mapping(workspace, references=True)),
+            *(dg.AssetDep(name, partition_mapping=window) for name in ("outcomes", "regimes", "option_snapshots")),
             *(dg.AssetDep(name, partition_mapping=same_date) for name in ("risk_flow", "market_risk")),
         ],
         kinds={"parquet"},
         code_version="1",
-        description="Bars, outcomes, regimes, chains and market state of one window, sealed under one hash.",
+        description="Bars, labels, chains, market state and reference bars of one window, sealed under one hash.",
     )
     def replay_pack(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
         hashes, keys = [], own_keys(context)
@@ -85,6 +92,9 @@ def build(partitions: Partitions, workspace: Workspace) -> list[Any]:
                         "window": f"{manifest.sessions[0]} to {manifest.sessions[-1]}",
                         "sessions": len(manifest.sessions),
                         "missing_sessions": len(manifest.missing_sessions),
+                        "references": dg.MetadataValue.json(
+                            {name: entry.model_dump(mode="json") for name, entry in manifest.references.items()}
+                        ),
                         "rows": counts({name: entry.rows for name, entry in manifest.tables.items()}),
                         "close": plot(pack.table("bars")["close"].to_list()),
                     },

@@ -130,7 +130,7 @@ def build(partitions: Partitions) -> list[Any]:
     @dg.asset(
         name=TABLE,
         group_name="research",
-        partitions_def=partitions.date_symbol,
+        partitions_def=partitions.research,
         backfill_policy=dg.BackfillPolicy.single_run(),
         deps=["replay_pack"],
         kinds={"polars"},

@@ -188,7 +188,7 @@ def simulate(
     if not days:
         fail(f"no session between {start} and {end}", EXIT_USAGE)
     platform = workspace.project.platform
-    names = [symbol] if symbol else list(dict.fromkeys([*workspace.symbols, *platform.risk_flow.symbols]))
+    names = [symbol] if symbol else list(dict.fromkeys([*workspace.bar_symbols, *platform.risk_flow.symbols]))
     market = SimulatedMarket(platform.providers.simulation, workspace.calendar, workspace.project.universe.instruments)
     instruments = [workspace.instrument(name) for name in names]
     written = export_market(market, instruments, days, output, progress=console().print)
@@ -214,7 +214,11 @@ def pack(
     found = {}
     for name in [symbol] if symbol else workspace.symbols:
         sealed = seal(workspace, name, when)
-        found[name] = {"pack_hash": sealed.pack_hash, "folder": str(sealed.folder)}
+        found[name] = {
+            "pack_hash": sealed.pack_hash,
+            "folder": str(sealed.folder),
+            "references": sorted(sealed.manifest.references),
+        }
         if export:
             target = export if symbol else export.with_name(f"{export.stem}_{name}{export.suffix}")
             export_json(sealed, target)

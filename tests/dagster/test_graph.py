@@ -108,7 +108,7 @@ def test_keys_split_and_group_by_symbol() -> None:
 def test_a_pack_depends_on_its_whole_window(definitions: dg.Definitions, workspace: Workspace) -> None:
     graph = definitions.resolve_asset_graph()
     mapping = graph.get_partition_mapping(dg.AssetKey("replay_pack"), dg.AssetKey("bars"))
-    partitions = partitions_of(workspace).date_symbol
+    partitions = partitions_of(workspace).research
     upstream = mapping.get_upstream_mapped_partitions_result_for_partitions(
         partitions.subset_with_partition_keys(["2025-01-10|SPY"]), partitions, partitions
     )
