@@ -14,6 +14,7 @@ from argus_core.replay.results import (
     DATA_GAP,
     INSUFFICIENT_SIZE,
     NO_BUYING_POWER,
+    SPLIT,
     TRADE_SCHEMA,
     ReplayResult,
 )
@@ -198,11 +199,12 @@ def _trade_frame(
         }
     )
     order = np.lexsort((trades.number, entry_us, exit_us, trades.lane))
+    split = pl.Series(market.crosses_split(entry_row, exit_row))
     made = {
         "trade_id": trade_id(symbol),
         "symbol": pl.lit(symbol),
         "legs": pl.lit(""),
-        "flags": pl.lit(""),
+        "flags": pl.when(split).then(pl.lit(SPLIT)).otherwise(pl.lit("")),
     }
     return frame.select(
         made.get(name, pl.col(name)).cast(dtype).alias(name) for name, dtype in TRADE_SCHEMA.items()

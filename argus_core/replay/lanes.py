@@ -17,6 +17,7 @@ import polars as pl
 
 from argus_core.accelerator import bucket
 from argus_core.replay.execution import sizing
+from argus_core.replay.frame_checks import checked_cash
 from argus_core.replay.lane_trades import LaneTrades, lane_results
 from argus_core.replay.market_rows import MarketRows, market_rows
 from argus_core.replay.results import ReplayResult
@@ -77,6 +78,7 @@ def iter_replay_lanes(
 ) -> Iterator[list[ReplayResult]]:
     """`replay_lanes`, chunk by chunk: what the caller drops is freed, whatever the size of the sweep."""
     market = frame if isinstance(frame, MarketRows) else market_rows(frame, instrument, execution)
+    starting_cash = checked_cash(starting_cash)
     done = 0
     source = iter(lanes)
     while chunk := list(islice(source, MAX_LANES)):
@@ -100,6 +102,10 @@ def _lane(
     intents: pl.DataFrame, market: MarketRows, instrument: Instrument, execution: ExecutionSettings, number: int
 ) -> _Lane:
     where, height = f"lane {number}", len(market.ts)
+    if not isinstance(intents, pl.DataFrame):
+        raise ValueError(
+            f"{where}: intents are {type(intents).__name__}; a columnar strategy returns a polars DataFrame."
+        )
     if intents.height != height:
         raise ValueError(f"{where}: {intents.height} rows of intents for {height} rows of the decision frame.")
     unknown = [name for name in intents.columns if name not in INTENT_COLUMNS]
@@ -107,6 +113,9 @@ def _lane(
         raise ValueError(
             f"{where}: intent columns {intents.columns}; `enter` is required, allowed: {', '.join(INTENT_COLUMNS)}."
         )
+    for name, dtype in intents.schema.items():
+        if not (dtype.is_numeric() or dtype in (pl.Boolean, pl.Null)):
+            raise ValueError(f"{where}: {name} is a column of {dtype}; give numbers (exit: true and false).")
     enter = _flags(intents["enter"], pl.Int8())
     if len(enter) and (enter.min() < -1 or enter.max() > 1):
         raise ValueError(f"{where}: enter must be -1, 0 or +1.")
@@ -132,6 +141,8 @@ def _lane(
         raise ValueError(f"{where}: {error}") from None
     most = _values(intents, "max_entries", entries, where) if "max_entries" in intents.columns else np.float64(1.0)
     most = np.where(np.isnan(most), 1.0, most)
+    if (most < 1).any():
+        raise ValueError(f"{where}: max_entries is {most.min():g}; it counts the lots held at most, so 1 or more.")
     values: dict[str, Any] = {
         **how._asdict(),
         "stop": stop,
@@ -183,6 +194,8 @@ def _values(intents: pl.DataFrame, name: str, entries: _Entries, where: str) -> 
     negative = np.flatnonzero(np.atleast_1d(used) < 0)
     if len(negative):
         raise ValueError(f"{where}: {name} is negative at row {int(entries.rows[negative[0]])}.")
+    if name in _SIZES and name != "volatility" and np.isinf(used).any():
+        raise ValueError(f"{where}: {name} is infinite; give a finite number, or null.")
     return used
 
 

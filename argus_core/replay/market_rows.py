@@ -11,11 +11,9 @@ import polars as pl
 
 from argus_core.accelerator import bucket
 from argus_core.replay.execution import LOT_SLACK, closing_mark, market_price
+from argus_core.replay.frame_checks import checked_numbers, split_counts
 from argus_core.replay.results import UNKNOWN, offered_labels
 from argus_core.settings import ExecutionSettings, Instrument
-
-_REQUIRED = ("ts", "end", "available_at", "trade_date", "open", "high", "low", "close", "volume", "half_spread")
-_NUMBERS = ("open", "high", "low", "close", "volume", "half_spread")
 
 #: Price basis -> when a decision fills: at an open, at the close of its own bar, at the close of a later bar.
 _BASES = {"next_open": "open", "next_worst": "open", "signal_close": "decision", "next_close": "close"}
@@ -32,6 +30,7 @@ class MarketRows:
         buy_reference, buy, buy_open: price before costs, after costs, and at the open after costs; sell alike.
         mark_long, mark_short: price at which a position is marked.
         offered_lots: most lots that an order gets.
+        splits: moves that look like an unadjusted split, up to each open and each close (`split_counts`).
     """
 
     frame: pl.DataFrame
@@ -58,6 +57,14 @@ class MarketRows:
     close: np.ndarray
     volume: np.ndarray
     half_spread: np.ndarray
+    splits: tuple[np.ndarray, np.ndarray] | None
+
+    def crosses_split(self, entry_row: Any, exit_row: Any) -> Any:
+        """Whether a lot was held through what looks like an unadjusted split; an exit on that very bar counts."""
+        if self.splits is None:
+            return np.zeros(np.shape(entry_row), bool)
+        by_open, by_close = self.splits
+        return (by_open if self.basis == "open" else by_close)[entry_row] < by_close[exit_row]
 
     @property
     def padded(self) -> int:
@@ -128,21 +135,10 @@ def market_rows(frame: pl.DataFrame, instrument: Instrument, execution: Executio
     """Everything of a decision frame that a replay needs and that is the same for all lanes.
 
     Raises:
-        ValueError: if a column is missing, ``ts`` does not ascend, or prices hold nulls.
+        ValueError: if the frame cannot be replayed (`checked_numbers`).
     """
-    missing = [name for name in _REQUIRED if name not in frame.columns]
-    if missing:
-        raise ValueError(f"decision frame: no column {', '.join(missing)}. Found: {', '.join(frame.columns)}.")
-    numbers = {name: frame[name].cast(pl.Float64).to_numpy() for name in _NUMBERS}
-    for name, values in numbers.items():
-        if not np.isfinite(values).all():
-            raise ValueError(
-                f"decision frame: {name} holds a null or a number that is not finite at row "
-                f"{int(np.flatnonzero(~np.isfinite(values))[0])}. Gate the bars before replay."
-            )
+    numbers = checked_numbers(frame)
     ts, end, available = (frame[name].dt.timestamp("us").to_numpy() for name in ("ts", "end", "available_at"))
-    if (np.diff(ts) <= 0).any():
-        raise ValueError("decision frame: ts must ascend without duplicates. Sort it and drop duplicate bars.")
     basis = _BASES[execution.price_basis]
     height = frame.height
     warmup = _optional(frame, "warmup", pl.Boolean, False).to_numpy()
@@ -176,6 +172,7 @@ def market_rows(frame: pl.DataFrame, instrument: Instrument, execution: Executio
         mark_long=closing_mark(close, 1, spread, execution),
         mark_short=closing_mark(close, -1, spread, execution),
         offered_lots=np.floor(execution.participation * numbers["volume"] / instrument.lot + LOT_SLACK),
+        splits=split_counts(frame, instrument),
         **numbers,
     )
 

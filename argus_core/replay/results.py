@@ -48,6 +48,9 @@ EXIT_REASONS = (
     "stop_loss",
 )
 
+#: Flag of a trade that was held through a price move that looks like an unadjusted split (`frame_checks`).
+SPLIT = "split"
+
 #: Label of a trade or row whose regime is not known.
 UNKNOWN = "UNKNOWN"
 
