@@ -8,9 +8,9 @@ seen from its own side (a credit spread sold at 1.20 has side -1 and price 1.20)
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Protocol
 
 from argus_core.strategies.interface import Leg
 
@@ -27,13 +27,23 @@ class LegMark:
     ts_us: int
 
 
+class Holder(Protocol):
+    """Who holds the lots of one symbol, and can tell what they are worth without asking each."""
+
+    def quote(self, lot: Position) -> float:
+        """Price at which a lot would be closed now, on the adverse side."""
+
+    def worth(self) -> tuple[float, float]:
+        """Market value of all lots, and the sum of its absolute amounts, dollars."""
+
+
 @dataclass(slots=True)
 class Position:
     """One open position: a lot of shares, or option structures. Prices are oriented dollars per share, money dollars.
 
     Attributes:
-        mark: price at which it would be closed now, on the adverse side (options; shares ask ``quoted``).
-        quoted: for shares, the function that gives their mark now.
+        mark: price at which it would be closed now, on the adverse side (options; lots of shares ask their ``holder``).
+        holder: for lots of shares, the desk that holds them.
         reserve: dollars of buying power that its worst case at expiry holds back (options), credit not deducted.
         fees: commission paid so far; ``costs``: spread, slippage and commission so far.
         stop, target, trail, break_even: price levels and distances; ``best``: most favourable price since the entry;
@@ -56,7 +66,7 @@ class Position:
     fees: float
     costs: float
     symbol: str = ""
-    quoted: Callable[[Position], float] | None = None
+    holder: Holder | None = None
     legs: tuple[Leg, ...] = ()
     expiry: date | None = None
     reserve: float = 0.0
@@ -81,7 +91,7 @@ class Position:
     @property
     def price_now(self) -> float:
         """What one unit is worth when it is closed now."""
-        return self.mark if self.quoted is None else self.quoted(self)
+        return self.mark if self.holder is None else self.holder.quote(self)
 
     @property
     def market_value(self) -> float:
@@ -94,7 +104,7 @@ class Position:
 
 
 class Book:
-    """Cash and open positions.
+    """Cash and open positions. Equity and buying power cost the same however many lots the holders hold.
 
     Identities, tested at every step: equity = cash + sum of market values; a fill changes equity by its costs only
     (marks apart); when flat, equity - starting cash = sum of PnL.
@@ -105,13 +115,22 @@ class Book:
         self.positions: dict[str, Position] = {}
         #: Counts every change of the open positions.
         self.version = 0
+        #: Positions without a holder: structures of options.
+        self._single: dict[str, Position] = {}
+        self._holders: list[Holder] = []
+
+    def hold(self, holder: Holder) -> None:
+        """Count what ``holder`` holds."""
+        self._holders.append(holder)
 
     @property
     def equity(self) -> float:
         """Cash plus the market value of every position."""
-        total = self.cash
-        for position in self.positions.values():
-            total += position.market_value
+        if not self.positions:
+            return self.cash
+        total = self.cash + sum(position.market_value for position in self._single.values())
+        for holder in self._holders:
+            total += holder.worth()[0]
         return total
 
     def available(self, leverage: float) -> float:
@@ -121,19 +140,25 @@ class Book:
         case of every option structure. Flat: cash * leverage. Long shares only, leverage 1: cash.
         """
         worth, used = self.cash, 0.0
-        for position in self.positions.values():
+        for position in self._single.values():
             if position.legs:
                 used += position.reserve
             else:
-                value = position.market_value
+                worth += position.market_value
+                used += abs(position.market_value)
+        if self.positions:
+            for holder in self._holders:
+                value, notional = holder.worth()
                 worth += value
-                used += abs(value)
+                used += notional
         return leverage * worth - used
 
     def open(self, position: Position) -> None:
         """Take ``position`` in: pay its price (receive it when short) and its commission."""
         self.cash -= position.side * position.quantity * position.multiplier * position.entry_price + position.fees
         self.positions[position.position_id] = position
+        if position.holder is None:
+            self._single[position.position_id] = position
         self.version += 1
 
     def close(self, position_id: str, price: float, fee: float) -> Position:
@@ -143,6 +168,7 @@ class Book:
             KeyError: if no such position is open: nothing closes without naming what it closes.
         """
         position = self.positions.pop(position_id)
+        self._single.pop(position_id, None)
         self.version += 1
         self.cash += position.side * position.quantity * position.multiplier * price - fee
         return position

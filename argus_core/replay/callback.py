@@ -16,6 +16,7 @@ decision comes last. A reference that is neither read nor traded changes nothing
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from math import isnan
 from typing import Any
 
@@ -24,6 +25,7 @@ import polars as pl
 
 from argus_core.options.tape import OptionTape
 from argus_core.replay.accounting import Book, Position
+from argus_core.replay.frame_checks import checked_cash
 from argus_core.replay.option_desk import OptionDesk, Order
 from argus_core.replay.orders import WaitingOrders, check_market, check_shares
 from argus_core.replay.records import Recorder
@@ -71,12 +73,17 @@ def replay_callback(
 
     Raises:
         ValueError: if a frame cannot be replayed, a quote comes from the future, or an intent makes no sense.
+        Exception: whatever the strategy raises, with a note that tells the strategy, the symbol and the bar.
     """
     tape = OptionTape(options) if isinstance(options, pl.DataFrame) else options
+    own = strategy.columns(frame, strategy.params)
+    if own is not None:
+        frame = frame.with_columns(own)
     others = dict(references or {})
     if symbol in others:
         raise ValueError(f"references: {symbol} is the primary symbol. Leave it out of the references.")
-    return _Engine(strategy, {symbol: Reference(frame, instrument), **others}, execution, starting_cash, tape).run()
+    cash = checked_cash(starting_cash)
+    return _Engine(strategy, {symbol: Reference(frame, instrument), **others}, execution, cash, tape).run()
 
 
 class _Engine:
@@ -123,10 +130,15 @@ class _Engine:
         )
 
     def run(self) -> ReplayResult:
-        if len(self.desks) == 1:
-            self._run_alone()
-        else:
-            self._run_merged()
+        try:
+            if len(self.desks) == 1:
+                self._run_alone()
+            else:
+                self._run_merged()
+        except Exception as error:
+            row, now = self.desk.row, datetime.fromtimestamp(self.view.now_us / 1e6, UTC)
+            error.add_note(f"{type(self.strategy).__name__} on {self.symbol} at row {row}, {now:%Y-%m-%d %H:%M:%S} UTC")
+            raise
         return self.recorder.result(
             self.book.cash,
             exposure_bars=self.held,

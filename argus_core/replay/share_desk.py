@@ -24,7 +24,7 @@ from argus_core.replay.execution import (
 from argus_core.replay.market_rows import MarketRows, market_rows
 from argus_core.replay.orders import RestingOrders, ShareOrder, WaitingOrders
 from argus_core.replay.records import Recorder
-from argus_core.replay.results import DATA_GAP, EXIT_REASONS, EXPIRED, INSUFFICIENT_SIZE, NO_BUYING_POWER
+from argus_core.replay.results import DATA_GAP, EXIT_REASONS, EXPIRED, INSUFFICIENT_SIZE, NO_BUYING_POWER, SPLIT
 from argus_core.settings import ExecutionSettings, Instrument
 from argus_core.strategies.interface import Intent
 
@@ -68,7 +68,12 @@ class ShareDesk:
         self._lots: dict[str, Position] = {}
         self._closing: dict[str, ShareOrder] = {}
         self._changed = False
+        #: Units (quantity * multiplier) held long and short at marks, and what was bought in a bar that is not over.
+        self._units = {1: 0.0, -1: 0.0}
+        self._new_units, self._new_value = {1: 0.0, -1: 0.0}, {1: 0.0, -1: 0.0}
+        self._new_row: float = inf
         self._watch()
+        book.hold(self)
 
     # --- steps of a bar --------------------------------------------------------------------------------------------
 
@@ -256,7 +261,7 @@ class ShareDesk:
             fees=fee,
             costs=quantity * instrument.multiplier * abs(price - reference) + fee,
             symbol=self.symbol,
-            quoted=self._quote,
+            holder=self,
             stop=price - side * stop if stop < inf else None,
             target=price + side * target if target < inf else None,
             trail=_given(intent.trail_distance),
@@ -268,6 +273,7 @@ class ShareDesk:
         )
         book.open(lot)
         self._lots[lot.position_id] = lot
+        self._count(lot, 1.0)
         self._changed = True
         return lot
 
@@ -348,9 +354,12 @@ class ShareDesk:
         fee = float(commission(lot.quantity, price, self.instrument, self._execution))
         self._book.close(lot.position_id, price, fee)
         del self._lots[lot.position_id]
+        self._count(lot, -1.0)
         if until > lot.full_row:
             lot.low = float(self.market.low[lot.full_row : until].min())
             lot.high = float(self.market.high[lot.full_row : until].max())
+        if self.market.splits is not None and self.market.crosses_split(lot.entry_row, j):
+            lot.flags.add(SPLIT)
         cost = lot.quantity * lot.multiplier * given_up + fee
         self._recorder.trade(lot, price, fee, cost, reason, when_us, j)
         order = self._closing.pop(lot.position_id, None)
@@ -358,14 +367,53 @@ class ShareDesk:
             self._orders.done(order)
         self._changed = True
 
+    # --- worth -----------------------------------------------------------------------------------------------------
+
+    def quote(self, lot: Position) -> float:
+        """Mark of a lot: its entry price until the bar of its entry is over."""
+        return lot.entry_price if self.row < lot.entry_row else self._mark(lot.side)
+
+    def worth(self) -> tuple[float, float]:
+        """Market value of all lots and the sum of its absolute amounts, dollars."""
+        if not self._lots:
+            return 0.0, 0.0
+        if self._new_row <= self.row:
+            self._age()
+        long = short = 0.0
+        if self._units[1]:
+            long = self._units[1] * self._mark(1)
+        if self._units[-1]:
+            short = self._units[-1] * self._mark(-1)
+        long, short = long + self._new_value[1], short + self._new_value[-1]
+        return long - short, abs(long) + abs(short)
+
+    def _count(self, lot: Position, sign: float) -> None:
+        """Add a lot to the sums, or take it out."""
+        if self._new_row <= self.row:
+            self._age()
+        units = sign * lot.quantity * lot.multiplier
+        if not self._lots:
+            # Nothing held is nothing, not what rounding left.
+            self._units, self._new_units, self._new_value = {1: 0.0, -1: 0.0}, {1: 0.0, -1: 0.0}, {1: 0.0, -1: 0.0}
+        elif lot.entry_row > self.row:
+            self._new_row = lot.entry_row
+            self._new_units[lot.side] += units
+            self._new_value[lot.side] += units * lot.entry_price
+        else:
+            self._units[lot.side] += units
+
+    def _age(self) -> None:
+        """The bar of the newest entries is over: from now on they stand at marks."""
+        for side in (1, -1):
+            self._units[side] += self._new_units[side]
+            self._new_units[side] = self._new_value[side] = 0.0
+        self._new_row = inf
+
     # --- prices ----------------------------------------------------------------------------------------------------
 
-    def _quote(self, lot: Position) -> float:
-        """Mark of a lot: its entry price until the bar of its entry is over."""
-        j, market = self.row, self.market
-        if j < lot.entry_row:
-            return lot.entry_price
-        return closing_mark(float(market.close[j]), lot.side, float(market.half_spread[j]), self._execution)
+    def _mark(self, side: int) -> float:
+        close, half_spread = float(self.market.close[self.row]), float(self.market.half_spread[self.row])
+        return closing_mark(close, side, half_spread, self._execution)
 
     def _market_price(self, reference: float, direction: int, j: int) -> float:
         return market_price(reference, direction, float(self.market.half_spread[j]), self._execution)

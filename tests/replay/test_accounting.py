@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from argus_core.replay.accounting import Book, Position
 from argus_core.replay.callback import replay_callback
 from argus_core.replay.option_margin import intrinsic_value, is_naked, worst_expiry_loss
+from argus_core.replay.reference import Reference
 from argus_core.settings import ExecutionSettings, Instrument
 from argus_core.strategies.interface import CallbackStrategy, Intent, Leg, Params
 from tests.replay.frames import decision_frame, random_prices
@@ -195,3 +196,133 @@ def test_equity_moves_by_costs_alone_at_a_fill_and_by_marks_alone_between_fills(
     replay_callback(Once(Params()), frame, ETF, execution, starting_cash=1e4, symbol="SPY")
     # In at 100.05 with a dollar of commission, marked at 99.95; out at 99.95 with another dollar.
     assert [seen[k] for k in range(2, 11)] == pytest.approx([10_000, *[9_998] * 4, *[9_997] * 4])
+
+
+class RandomBasket(CallbackStrategy):
+    """Trades two symbols at random, at market and by resting orders, and notes its book at every bar."""
+
+    clock = "all"
+
+    def __init__(self, seed: int, *, shorts: bool) -> None:
+        super().__init__(Params())
+        self.rng, self.shorts = np.random.default_rng(seed), shorts
+        self.books: list[tuple[int, float, float, tuple]] = []
+        self.named: set[str] = set()
+
+    def on_bar(self, view):
+        rng = self.rng
+        self.books.append((view.now_us, view.cash, view.equity, tuple((p, p.close_price) for p in view.positions)))
+        if view.orders and rng.random() < 0.1:
+            return [Intent("cancel", order_id=view.orders[0].order_id)]
+        if view.positions and rng.random() < 0.15:
+            chosen = view.positions[int(rng.integers(len(view.positions)))].position_id
+            self.named.add(chosen)
+            return [Intent("close", position_id=chosen)]
+        if rng.random() > 0.3:
+            return ()
+        symbol = str(rng.choice(view.symbols))
+        kind = str(rng.choice(["market", "market", "limit", "stop"]))
+        resting = {"price": view.value("close", symbol) * float(rng.choice([0.998, 1.002])), "expires_seconds": 900.0}
+        return [
+            Intent(
+                "open",
+                side=int(rng.choice([-1, 1])) if self.shorts else 1,
+                symbol=symbol,
+                order=kind,
+                stop_distance=0.3,
+                trail_distance=0.4 if rng.random() < 0.5 else None,
+                target_distance=0.4,
+                **{str(rng.choice(["size", "risk"])): float(rng.choice([0.01, 0.5]))},
+                **({} if kind == "market" else resting),
+            )
+        ]
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    basis=st.sampled_from(["next_open", "next_worst", "next_close"]),
+    shorts=st.booleans(),
+    leverage=st.sampled_from([1.0, 3.0]),
+)
+def test_at_every_step_equity_is_what_was_won_less_what_it_cost(seed, basis, shorts, leverage):
+    # A minute lies between bars, so that no fill at an open carries the time of the decision before it.
+    frame, other = (
+        decision_frame(
+            random_prices(seed + k, 120), bars_per_day=40, half_spread=0.02, volume=5_000, missing_before=[1] * 120
+        )
+        for k in (0, 1)
+    )
+    strategy = RandomBasket(seed, shorts=shorts)
+    result = replay_callback(
+        strategy, frame, ETF, ExecutionSettings(price_basis=basis, leverage=leverage), starting_cash=20_000,
+        symbol="SPY", references={"QQQ": Reference(other, ETF)},
+    )  # fmt: skip
+    trades = {f"P{int(t['trade_id'].rsplit('-', 1)[1]):06d}": t for t in result.trades.to_dicts()}
+    times = {name: (t["entry_ts"].timestamp() * 1e6, t["exit_ts"].timestamp() * 1e6) for name, t in trades.items()}
+    for now, cash, equity, positions in strategy.books:
+        assert equity == pytest.approx(cash + sum(p.side * p.quantity * price for p, price in positions), abs=1e-6)
+        closed = sum(t["pnl"] for name, t in trades.items() if times[name][1] <= now)
+        open_gain = sum(
+            p.side * p.quantity * (price - p.entry_price) - max(0.35, p.quantity * 0.0035) for p, price in positions
+        )
+        assert equity == pytest.approx(20_000 + closed + open_gain, abs=1e-6)
+        # Nobody holds what was never filled, and what is held is what was filled.
+        assert {p.position_id for p, _ in positions} == {n for n, (a, b) in times.items() if a <= now < b}
+        for p, _ in positions:
+            trade = trades[p.position_id]
+            assert (trade["symbol"], trade["side"], trade["quantity"]) == (p.symbol, p.side, p.quantity)
+        if not shorts and leverage == 1.0:
+            assert cash >= 0
+    assert {name for name, t in trades.items() if t["exit_reason"] == "signal"} <= strategy.named
+    assert result.final_equity == pytest.approx(20_000 + result.trades["pnl"].sum(), abs=1e-6)
+    assert result.fills == 2 * len(trades)
+
+
+@pytest.mark.parametrize(
+    ("leverage", "asked", "got"),
+    [
+        (1.0, [(1, 1_000)], [100]),
+        (2.0, [(1, 1_000)], [200]),
+        (2.0, [(1, 120), (1, 120)], [120, 80]),
+        (1.0, [(-1, 1_000)], [100]),
+        (1.0, [(-1, 60), (1, 60)], [60, 40]),
+        (1.0, [(1, 60), (-1, 60)], [60, 40]),
+        (3.0, [(-1, 200), (-1, 200)], [200, 100]),
+        (1.0, [(1, 100), (1, 1)], [100]),
+    ],
+)
+def test_long_and_short_together_never_exceed_equity_times_leverage(leverage, asked, got):
+    frame = decision_frame([(100.0,) * 4] * 8)
+    free = {"slippage_bps": 0, "commission_per_share": 0, "commission_min": 0}
+    orders = [Intent("open", side=side, quantity=quantity) for side, quantity in asked]
+
+    class Asking(CallbackStrategy):
+        def on_bar(self, view):
+            return orders[view.index : view.index + 1]
+
+    execution = ExecutionSettings(leverage=leverage, **free)
+    result = replay_callback(Asking(Params()), frame, ETF, execution, starting_cash=1e4, symbol="SPY")
+    assert result.trades.sort("entry_ts")["quantity"].to_list() == got
+    assert result.rejects.get("NO_BUYING_POWER", 0) == len(asked) - len(got)
+
+
+def test_equity_in_sums_is_the_equity_of_the_lots():
+    # Lots of one symbol are counted in sums; the bar in which a lot was bought counts it at its entry price.
+    frame = decision_frame(random_prices(5, 60), half_spread=0.02)
+    rng = np.random.default_rng(5)
+
+    class Piling(CallbackStrategy):
+        def on_bar(self, view):
+            lots = sum(p.side * p.quantity * p.close_price for p in view.positions)
+            assert view.equity == pytest.approx(view.cash + lots, abs=1e-9)
+            if rng.random() < 0.3 and view.positions:
+                return [Intent("close", position_id=p.position_id) for p in view.positions[::2]]
+            side = int(rng.choice([-1, 1]))
+            return [Intent("open", side=side, quantity=1, stop_distance=0.2), Intent("open", side=-side, quantity=2)]
+
+    result = replay_callback(
+        Piling(Params()), frame, ETF, ExecutionSettings(leverage=9), starting_cash=1e4, symbol="SPY"
+    )
+    assert result.trades.height > 60
+    assert result.final_equity == pytest.approx(1e4 + result.trades["pnl"].sum(), abs=1e-6)

@@ -10,29 +10,11 @@ from argus_core.options.tape import OptionTape
 from argus_core.replay.callback import replay_callback
 from argus_core.replay.lookahead import prove_no_lookahead_callback
 from argus_core.replay.results import DAILY_SCHEMA, TRADE_SCHEMA
-from argus_core.settings import ExecutionSettings, Instrument
+from argus_core.settings import ExecutionSettings
 from argus_core.strategies.interface import CallbackStrategy, Intent, Params
 from tests.replay.frames import decision_frame, random_prices
 from tests.replay.quotes import EXPIRY, at, chain
-
-ETF = Instrument(symbol="SPY", asset_class="etf")
-COSTS = ExecutionSettings()
-
-
-class Watcher(CallbackStrategy):
-    """Calls a function at every bar."""
-
-    def __init__(self, watch) -> None:
-        super().__init__(Params())
-        self.watch = watch
-
-    def on_bar(self, view):
-        return self.watch(view) or ()
-
-
-def run(watch, frame, **arguments):
-    arguments = {"starting_cash": 10_000.0, "symbol": "SPY", **arguments}
-    return replay_callback(Watcher(watch), frame, ETF, arguments.pop("execution", COSTS), **arguments)
+from tests.replay.watch import ETF, run
 
 
 def flat(height: int, **arguments) -> pl.DataFrame:
@@ -61,12 +43,71 @@ def test_history_ends_at_this_bar_and_reaches_into_warm_up():
 
 def test_history_gives_no_way_to_the_rows_after_it():
     def watch(view):
-        part = view.history("close", 3)
-        assert part.base is None or len(part.base) == len(part)
+        for count in (1, 3, 99):
+            part = view.history("close", count)
+            while part is not None:
+                assert part.size <= min(count, view.index + 1)
+                part = part.base
         with pytest.raises(ValueError, match="read-only"):
-            part[0] = 1.0
+            view.history("close", 3)[0] = 1.0
 
     run(watch, flat(10))
+
+
+def reachable(thing: object, depth: int = 6) -> list[object]:
+    """What a strategy gets at from ``thing`` through attributes, items and calls without arguments."""
+    found, layer = [thing], [thing]
+    for _ in range(depth):
+        following: list[object] = []
+        for one in layer:
+            if isinstance(one, str | bytes | int | float | type | type(None)):
+                continue
+            names = [n for n in dir(one) if not n.startswith("__")] + ["__dict__"]
+            for name in names:
+                value = getattr(one, name, None)
+                # Methods are called by a strategy, never looked into: their closures are the interpreter's.
+                if not callable(value):
+                    following.append(value)
+            if isinstance(one, tuple | list):
+                following.extend(one)
+            if isinstance(one, dict):
+                following.extend(one.values())
+        found += following
+        layer = following
+    return found
+
+
+def test_a_view_holds_nothing_that_leads_to_later_rows_and_cannot_be_moved():
+    # No price comes twice, so a later one is known for what it is.
+    frame = decision_frame([(100.0 + k**0.5,) * 4 for k in range(12)], half_spread=0.02)
+    later = {}
+
+    def watch(view):
+        later.setdefault("view", view)
+        assert view is later["view"]
+        view.value("close")
+        things = reachable(view)
+        assert not any(isinstance(x, pl.DataFrame | pl.Series | np.ndarray) for x in things)
+        assert not any(isinstance(x, float) and x in frame["close"][view.index + 1 :].to_list() for x in things)
+        for name in ("index", "now_us", "cash", "equity", "fresh", "positions", "orders", "rows"):
+            with pytest.raises(AttributeError):
+                setattr(view, name, 0)
+        return [Intent("open", quantity=1, stop_distance=5.0)] if not view.positions and not view.pending else None
+
+    run(watch, frame)
+
+
+def test_a_position_shows_its_price_of_now_until_it_is_closed():
+    frame = decision_frame([(float(p),) * 4 for p in (100, 101, 102, 103, 104)], half_spread=0.5)
+    kept = []
+
+    def watch(view):
+        kept.extend(view.positions)
+        assert [p.close_price for p in kept] == [view.value("close") - 0.5] * len(kept)
+        return [Intent("open", quantity=1)] if view.index == 0 else None
+
+    run(watch, frame)
+    assert [p.entry_price for p in kept] == [pytest.approx(101.5 + 101 * 0.5e-4)] * 3
 
 
 def test_an_unknown_column_is_an_error_that_lists_the_columns():
@@ -173,7 +214,7 @@ def proof(strategy_of):
     def decide(rows, quotes):
         strategy = strategy_of(rows, quotes)
         arguments = {"starting_cash": 10_000.0, "symbol": "SPY", "options": quotes}
-        return replay_callback(strategy, rows, ETF, COSTS, **arguments).decisions
+        return replay_callback(strategy, rows, ETF, ExecutionSettings(), **arguments).decisions
 
     return prove_no_lookahead_callback(decide, frame, options, cuts=6, seed=1)
 
@@ -203,3 +244,51 @@ def test_a_strategy_that_peeks_at_a_later_bar_or_snapshot_is_found():
 
     assert not proof(lambda rows, quotes: PeeksAtBar(rows)).ok
     assert not proof(lambda rows, quotes: PeeksAtChain(quotes)).ok
+
+
+class EmaCross(CallbackStrategy):
+    """The work of the peer comparison: 100 shares while a fast average of the close is above a slow one."""
+
+    def __init__(self) -> None:
+        super().__init__(Params())
+        self.bars = 0
+        self.fast = self.slow = 0.0
+
+    def on_bar(self, view):
+        close = view.value("close")
+        self.bars += 1
+        if self.bars == 1:
+            self.fast = self.slow = close
+        self.fast += 2 / 21 * (close - self.fast)
+        self.slow += 2 / 101 * (close - self.slow)
+        if self.bars <= 1_000 or view.pending:
+            return ()
+        held = view.positions
+        if self.fast > self.slow:
+            return () if held else (Intent("open", quantity=100),)
+        return tuple(Intent("close", position_id=position.position_id) for position in held)
+
+
+def reference_frame(folder) -> pl.DataFrame:
+    path = folder / "bench" / "ema_cross_bars.parquet"
+    if not path.is_file():
+        pytest.skip(f"no {path}")
+    bars = pl.read_parquet(path)
+    start = pl.from_epoch("ts_ns", time_unit="ns").dt.cast_time_unit("us").dt.replace_time_zone("UTC")
+    end = start + pl.duration(minutes=1)
+    return bars.select(
+        "open", "high", "low", "close", ts=start, end=end, available_at=end, trade_date=start.dt.date(),
+        volume=pl.col("volume").cast(pl.Float64), half_spread=pl.lit(0.0),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("basis", "equity"), [("signal_close", 990_929), ("next_open", 990_092), ("next_close", 988_775)]
+)
+def test_the_ema_cross_of_the_peer_comparison_gives_its_fills_and_its_equity(shared_data, basis, equity):
+    free = {"slippage_bps": 0, "commission_per_share": 0, "commission_min": 0, "participation": 1}
+    execution = ExecutionSettings(price_basis=basis, **free)
+    frame = reference_frame(shared_data)
+    result = replay_callback(EmaCross(), frame, ETF, execution, starting_cash=1_000_000, symbol="SPY")
+    assert result.fills == 1_340
+    assert round(result.final_equity) == equity

@@ -18,6 +18,8 @@ from tests.replay.frames import decision_frame, full_intents, random_intents, ra
 ETF = Instrument(symbol="SPY", asset_class="etf", tick=0.05)
 BTC = Instrument(symbol="BTC", asset_class="crypto", hours="always", lot=0.001, tick=0.05)
 HEIGHT = 60
+#: Sums over several trades or costs, which the engines add up in another order. All else is equal to the bit.
+SUMS = ("costs", "equity_at_entry", "trade_return")
 
 
 class Recorded(ColumnarStrategy):
@@ -40,8 +42,8 @@ def both(frame: pl.DataFrame, lane: pl.DataFrame, instrument, execution) -> tupl
 def assert_equal(lanes: ReplayResult, callback: ReplayResult) -> None:
     assert callback.trades.columns == lanes.trades.columns
     assert callback.trades.height == lanes.trades.height
-    for name, dtype in TRADE_SCHEMA.items():
-        if dtype == pl.Float64():
+    for name in TRADE_SCHEMA:
+        if name in SUMS:
             a, b = lanes.trades[name].to_numpy(), callback.trades[name].to_numpy()
             np.testing.assert_allclose(b, a, rtol=1e-9, atol=1e-9, err_msg=name)
         else:
@@ -56,7 +58,7 @@ def assert_equal(lanes: ReplayResult, callback: ReplayResult) -> None:
         assert getattr(callback, name) == pytest.approx(getattr(lanes, name), rel=1e-9), name
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
     basis=st.sampled_from(["next_open", "next_open", "next_worst", "next_close", "signal_close"]),
