@@ -145,7 +145,7 @@ def parameter_sets(workspace: Workspace) -> tuple[int, ...]:
     project = workspace.project
     counts = []
     for spec in project.loop.strategies:
-        strategy = load_strategy(spec.strategy_class, root=project.root)
+        strategy = load_strategy(spec.strategy_class, root=project.root, params=spec.params)
         sets = load_sweep(project.resolve(spec.sweep), spec.params) if spec.sweep else [dict(spec.params)]
         known = set(strategy.Params.model_fields)
         for where, names in ((str(project.source), set(spec.params)), (spec.sweep, {n for s in sets for n in s})):

@@ -15,6 +15,7 @@ import argus_core
 from argus_core.experiments.sweep import load_sweep
 from argus_core.market.lake import ENGINE_VERSION
 from argus_core.settings import Project, SettingsError, canonical_hash
+from argus_core.settings.nested import flattened
 from argus_core.strategies.interface import Params, Strategy
 from argus_core.strategies.registry import load_strategy, strategy_code_hash
 
@@ -62,7 +63,7 @@ def plan_trials(project: Project, symbol: str, pack_hash: str) -> list[TrialGrou
     for spec in project.loop.strategies:
         if spec.symbols is not None and symbol not in spec.symbols:
             continue
-        strategy = load_strategy(spec.strategy_class, root=project.root)
+        strategy = load_strategy(spec.strategy_class, root=project.root, params=spec.params)
         if misfit := _misfit(project, strategy, symbol):
             if spec.symbols is None:
                 continue
@@ -93,7 +94,7 @@ def left_out(project: Project, symbol: str) -> dict[str, str]:
     reasons: dict[str, str] = {}
     for spec in project.loop.strategies:
         if spec.symbols is None:
-            strategy = load_strategy(spec.strategy_class, root=project.root)
+            strategy = load_strategy(spec.strategy_class, root=project.root, params=spec.params)
             if misfit := _misfit(project, strategy, symbol):
                 reasons[strategy.strategy_id] = misfit
     return reasons
@@ -123,7 +124,7 @@ def experiment_inputs_hash(project: Project) -> str:
     """Hash of everything but the pack that the experiments of a loop rest on: strategies, sweeps, code, settings."""
     specs = []
     for spec in project.loop.strategies:
-        strategy = load_strategy(spec.strategy_class, root=project.root)
+        strategy = load_strategy(spec.strategy_class, root=project.root, params=spec.params)
         sets = load_sweep(project.resolve(spec.sweep), spec.params) if spec.sweep else [dict(spec.params)]
         specs.append([strategy.strategy_id, strategy_code_hash(strategy), sets, spec.symbols])
     return canonical_hash({"strategies": specs, "config": project.config_hash, **_run_settings(project)})
@@ -156,8 +157,9 @@ def _misfit(project: Project, strategy: type[Strategy], symbol: str) -> str:
 def _check_swept(strategy: type[Strategy], sets: Sequence[Mapping[str, Any]], sweep: str | None) -> None:
     """Refuse a sweep over more parameters than the family allows: each one multiplies the ways to be lucky."""
     allowed = strategy.family.max_swept_parameters
-    names = {name for params in sets for name in params}
-    varied = sorted(n for n in names if len({canonical_hash({"value": params.get(n)}) for params in sets}) > 1)
+    flat = [flattened(params) for params in sets]
+    names = {name for params in flat for name in params}
+    varied = sorted(n for n in names if len({canonical_hash({"value": params.get(n)}) for params in flat}) > 1)
     if allowed is not None and len(varied) > allowed:
         raise SettingsError(
             f"{sweep}: varies {len(varied)} parameters ({', '.join(varied)}); the family {strategy.family.name} of "

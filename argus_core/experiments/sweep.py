@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from argus_core.settings import SettingsError, read_yaml
+from argus_core.settings.nested import flattened, with_value
 
 _FORMS = "a list, a single value, {values: [...]}, {min, max, step} or {min, max, num_steps}, optionally with round"
 _OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
@@ -21,7 +22,8 @@ _OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     ">": operator.gt,
 }
-_CONSTRAINT = re.compile(r"\s*([A-Za-z_]\w*)\s*(<=|>=|==|!=|<|>)\s*([A-Za-z_]\w*|[-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*")
+_NAME = r"[A-Za-z_][\w.]*"
+_CONSTRAINT = re.compile(rf"\s*({_NAME})\s*(<=|>=|==|!=|<|>)\s*({_NAME}|[-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*")
 _LARGEST = 100_000
 
 
@@ -39,6 +41,7 @@ def expand_sweep(spec: Mapping[str, Any], base_params: Mapping[str, Any], *, sou
 
     Args:
         spec: ``{params: {name: form}, constraints: ["fast < slow"]}``, or the mapping of names to forms alone.
+            A dotted name reaches into parameters of parameters: ``inner.params.fast``, ``routes.0.params.fast``.
             A form is a list, a single value, ``{values: [...]}``, ``{min, max, step}`` (the maximum is included
             only when a step hits it) or ``{min, max, num_steps: N}`` (N + 1 points, both ends), the latter two
             optionally with ``round`` (decimals; 0 gives integers). Ranges use decimal arithmetic.
@@ -62,13 +65,16 @@ def expand_sweep(spec: Mapping[str, Any], base_params: Mapping[str, Any], *, sou
         size *= len(values)
     if size > _LARGEST:
         raise SettingsError(f"{source}: {size:,} combinations; at most {_LARGEST:,}. Widen steps or drop a key.")
-    names = {*axes, *base_params}
+    names = {*axes, *flattened(base_params)}
     rules = _constraints(spec.get("constraints"), names, source)
     result: list[dict[str, Any]] = []
     seen: set[str] = set()
     for combination in itertools.product(*axes.values()):
-        params = {**base_params, **dict(zip(axes, combination, strict=True))}
-        if (key := repr(sorted(params.items()))) in seen or not all(rule(params) for rule in rules):
+        params = dict(base_params)
+        for name, value in zip(axes, combination, strict=True):
+            params = with_value(params, name.split("."), value)
+        flat = flattened(params)
+        if (key := repr(sorted(flat.items()))) in seen or not all(rule(flat) for rule in rules):
             continue
         seen.add(key)
         result.append(params)

@@ -68,7 +68,8 @@ def fresh_class(cls: Cls) -> Generator[Cls, None, None]:
         yield cls
         return
     before = dict(sys.modules)
-    aside = {name for name, known in before.items() if _belongs(name, known, cls.__module__, Path(path))}
+    homes = _homes(cls)
+    aside = {n for n, known in before.items() if any(_belongs(n, known, home, Path(at)) for home, at in homes)}
     for name in aside:
         del sys.modules[name]
     try:
@@ -78,7 +79,19 @@ def fresh_class(cls: Cls) -> Generator[Cls, None, None]:
             source = getattr(known, "__file__", None)
             if name in aside or (name not in before and source and not _trusted(source) and source.endswith(".py")):
                 del sys.modules[name]
-        sys.modules.update({name: before[name] for name in aside})
+        for name in aside:
+            sys.modules[name] = before[name]
+            # Importing a copy has also put it into its package.
+            package, _, child = name.rpartition(".")
+            if package in sys.modules:
+                setattr(sys.modules[package], child, before[name])
+
+
+def _homes(cls: type) -> list[tuple[str, str]]:
+    """Modules, with their files, of a class and of the strategies that it is made of."""
+    path = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    inner = [home for part in getattr(cls, "parts", ()) for home in _homes(part)]
+    return inner if path is None else [(cls.__module__, path), *inner]
 
 
 def _executed(cls: Cls, path: str) -> Cls:
@@ -93,7 +106,9 @@ def _executed(cls: Cls, path: str) -> Cls:
     found: Any = copy
     for part in cls.__qualname__.split("."):
         found = getattr(found, part)
-    return found
+    made_with = getattr(cls, "made_with", None)
+    # A wrapper bound to its parts: bind the copy to copies of them.
+    return found if made_with is None else found.bound(made_with[0], root=made_with[1])
 
 
 def _belongs(name: str, module: ModuleType, strategy: str, path: Path) -> bool:

@@ -84,9 +84,18 @@ class _Observed(CallbackStrategy):
 
     def __getattribute__(self, name: str) -> Any:
         # Whatever else the engine asks of a strategy, its clock for instance, the strategy itself answers.
-        if name in ("on_bar", "decisions") or name.startswith("_"):
+        if name in ("on_bar", "columns", "decisions") or name.startswith("_"):
             return super().__getattribute__(name)
         return getattr(super().__getattribute__("_inner"), name)
+
+    def columns(self, frame: pl.DataFrame, params: Any) -> Any:
+        """Columns that the strategy computes from the whole frame before the run: watched like its decisions."""
+        before = resume(self._outside)
+        try:
+            own = getattr(self._inner, "columns", None)
+            return None if own is None else own(frame, params)
+        finally:
+            resume(before)
 
     def on_bar(self, view: BarView) -> Sequence[Intent]:
         now = view.now_us

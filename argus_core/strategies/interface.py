@@ -63,6 +63,8 @@ class Strategy(ABC):
     Params: ClassVar[type[Params]] = Params
     #: What the strategy's family may do; runs that break it are rejected.
     family: ClassVar[Family] = Family()
+    #: Strategies that a wrapper is made of (`argus_core.strategies.wrapping`); their code counts as its own.
+    parts: ClassVar[tuple[type[Strategy], ...]] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -241,6 +243,15 @@ class CallbackStrategy(Strategy):
 
     def __init__(self, params: Any) -> None:
         self.params = params
+
+    @classmethod
+    def columns(cls, frame: pl.DataFrame, params: Any) -> pl.DataFrame | None:
+        """Columns that a run adds to the primary symbol's decision frame for ``view.value`` and ``view.history``.
+
+        For what is cheaper over a whole column than bar by bar. As with `ColumnarStrategy.intents` a row may rest on
+        itself and rows before it only; the lookahead proof tests it. Same height as ``frame``; None: nothing to add.
+        """
+        return None
 
     @abstractmethod
     def on_bar(self, view: BarView) -> Sequence[Intent]:

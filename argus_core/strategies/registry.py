@@ -10,34 +10,43 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from argus_core.settings import SettingsError
 from argus_core.strategies.interface import Strategy
+from argus_core.strategies.wrapping import Wrapper
 
 #: Shipped strategies: the name a config may use -> module and class. Imported on use.
 SHIPPED: Mapping[str, str] = {
     "BuyAndHold": "argus_core.strategies.buy_and_hold:BuyAndHold",
+    "CryptoEtfBasis": "argus_core.strategies.crypto_etf_basis:CryptoEtfBasis",
     "EightAmCandle": "argus_core.strategies.eight_am_candle:EightAmCandle",
     "EmaCrossAtr": "argus_core.strategies.ema_cross_atr:EmaCrossAtr",
+    "EventStraddle": "argus_core.strategies.event_straddle:EventStraddle",
     "FairValueGap": "argus_core.strategies.fair_value_gap:FairValueGap",
     "FridayRevisit": "argus_core.strategies.friday_revisit:FridayRevisit",
     "GlobalPhase": "argus_core.strategies.global_phase:GlobalPhase",
+    "HighVolCredit": "argus_core.strategies.high_vol_credit:HighVolCredit",
     "MinuteSnap": "argus_core.strategies.minute_snap:MinuteSnap",
     "OpeningRangeBreakout": "argus_core.strategies.opening_range_breakout:OpeningRangeBreakout",
     "OvernightSession": "argus_core.strategies.overnight_session:OvernightSession",
+    "PairSpread": "argus_core.strategies.pair_spread:PairSpread",
     "PanicSnapback": "argus_core.strategies.panic_snapback:PanicSnapback",
+    "RegimeRouter": "argus_core.strategies.regime_router:RegimeRouter",
     "VRPCreditSpread": "argus_core.strategies.vrp_credit_spread:VRPCreditSpread",
+    "WeekdayGate": "argus_core.strategies.weekday_gate:WeekdayGate",
 }
 
 _HOW = "Give a shipped name ({shipped}), `module:Class`, or `path/to/file.py:Class`."
 
 
-def load_strategy(name: str, *, root: Path) -> type[Strategy]:
+def load_strategy(name: str, *, root: Path, params: Mapping[str, Any] | None = None) -> type[Strategy]:
     """The class that ``name`` stands for.
 
     Args:
         name: a shipped name, ``module:Class``, or ``path/to/file.py:Class``.
         root: folder from which relative file paths start (the project root).
+        params: its parameters, which tell a wrapper the strategies that it contains; None: its defaults.
 
     Raises:
         SettingsError: if the module, file or class does not exist, cannot be imported, or is no strategy.
@@ -63,11 +72,12 @@ def load_strategy(name: str, *, root: Path) -> type[Strategy]:
     if inspect.isabstract(cls):
         lacking = ", ".join(sorted(cls.__abstractmethods__))
         raise SettingsError(f"strategy_class: {name!r} does not implement {lacking}.")
-    return cls
+    return cls.bound(params or {}, root=root) if issubclass(cls, Wrapper) else cls
 
 
 def strategy_code_hash(cls: type[Strategy]) -> str:
-    """First 16 hex digits of the SHA-256 over the source files of the class, its bases and its ``Params``.
+    """First 16 hex digits of the SHA-256 over the source files of the class, its bases and its ``Params``, and of
+    those of the strategies that it is made of.
 
     The interface itself is left out: the engine version covers it. Line endings do not matter.
 
@@ -76,7 +86,8 @@ def strategy_code_hash(cls: type[Strategy]) -> str:
     """
     # File names, not paths: moving a project changes no run.
     sources: set[tuple[str, bytes]] = set()
-    for owner in (*cls.__mro__, *cls.Params.__mro__):
+    classes = [cls, *_inside(cls)]
+    for owner in (base for one in classes for base in (*one.__mro__, *one.Params.__mro__)):
         package = owner.__module__.partition(".")[0]
         if owner.__module__ == "argus_core.strategies.interface" or package in ("builtins", "abc", "pydantic"):
             continue
@@ -88,10 +99,15 @@ def strategy_code_hash(cls: type[Strategy]) -> str:
                 f"strategy_class: the source of {owner.__qualname__} cannot be read, so its runs could not be told "
                 "apart after a change. Put the strategy into a file."
             ) from None
-    digest = hashlib.sha256(cls.__qualname__.encode())
+    digest = hashlib.sha256(" ".join(one.__qualname__ for one in classes).encode())
     for name, source in sorted(sources):
         digest.update(name.encode() + b"\0" + source + b"\0")
     return digest.hexdigest()[:16]
+
+
+def _inside(cls: type[Strategy]) -> list[type[Strategy]]:
+    """The strategies that a wrapper is made of, and those inside them."""
+    return [one for inner in cls.parts for one in (inner, *_inside(inner))]
 
 
 def _is_strategy(value: object) -> bool:

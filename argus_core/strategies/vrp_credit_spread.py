@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from argus_core.options.chains import atm_vol_at
 from argus_core.options.selection import Liquidity, Structure, select_vertical
+from argus_core.strategies.credit import credit_exits
 from argus_core.strategies.family import Family
 from argus_core.strategies.interface import BarView, CallbackStrategy, Intent, Params
 
@@ -87,29 +88,13 @@ class VRPCreditSpread(CallbackStrategy):
         if snapshot.number == self._snapshot_seen:
             return ()
         self._snapshot_seen = snapshot.number
-        intents = self._exits(view) if view.positions else []
+        intents = credit_exits(view, self.params) if view.positions else []
         if not view.pending and len(view.positions) < self.params.max_positions:
             spread = self._entry(view)
             if spread is not None:
                 intents.append(
                     Intent("open", size=self.params.risk_per_trade, legs=spread.legs, tag="put_credit_spread")
                 )
-        return intents
-
-    def _exits(self, view: BarView) -> list[Intent]:
-        p, today = self.params, view.value("trade_date")
-        intents = []
-        for position in view.positions:
-            credit, cost = position.entry_price, position.close_price
-            reason = None
-            if cost is not None and cost >= p.stop_loss * credit:
-                reason = "stop_loss"
-            elif cost is not None and cost <= (1.0 - p.profit_target) * credit:
-                reason = "profit_target"
-            elif p.dte_exit and (position.legs[0].expiry - today).days <= p.dte_exit:
-                reason = "time"
-            if reason is not None:
-                intents.append(Intent("close", position_id=position.position_id, tag=reason))
         return intents
 
     def _entry(self, view: BarView) -> Structure | None:
