@@ -10,16 +10,19 @@ from typing import Any
 import polars as pl
 
 from argus_core.calendar import ALWAYS_OPEN, TradingCalendar
+from argus_core.experiments.journal import ReplayJournal
 from argus_core.experiments.plan import Trial, TrialGroup
+from argus_core.experiments.replayed import CostPoint, Replayed
 from argus_core.packs import Pack, decision_frame, reference_frames
 from argus_core.replay.lanes import replay_lanes
+from argus_core.replay.market_rows import MarketRows, market_rows
 from argus_core.replay.reference import Reference
 from argus_core.replay.results import ReplayResult
 from argus_core.settings import ExecutionSettings, Instrument, Project
 from argus_core.strategies.interface import CallbackStrategy, ColumnarStrategy, Strategy
 
-#: Trials of a columnar sweep that are replayed together.
-CHUNK = 256
+#: Trials that are replayed together: lanes of a columnar sweep, and runs of a callback strategy.
+CHUNK, CALLBACK_CHUNK = 256, 16
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,16 @@ class Market:
             others = {name: replace(others[name], frame=bars) for name, bars in references.items()}
         return replace(self, frame=frame, options=options, references=others)
 
+    @cached_property
+    def _rows(self) -> dict[float, MarketRows]:
+        return {}
+
+    def rows_at(self, multiplier: float) -> MarketRows:
+        """The frame as the lanes take it, prepared once per cost level."""
+        if multiplier not in self._rows:
+            self._rows[multiplier] = market_rows(self.frame, self.instrument, self.at_cost(multiplier))
+        return self._rows[multiplier]
+
     def at_cost(self, multiplier: float) -> ExecutionSettings:
         """The execution settings with costs scaled by ``multiplier`` on top of their own."""
         return self.execution.model_copy(update={"cost_multiplier": self.execution.cost_multiplier * multiplier})
@@ -82,45 +95,49 @@ def market_of(
     )
 
 
-@dataclass(frozen=True)
-class CostPoint:
-    """What a trial gave at one cost multiplier; ``sharpe`` is annualised, None without variance."""
-
-    sharpe: float | None
-    pnl: float
-    trades: int
-
-
-@dataclass(frozen=True)
-class Replayed:
-    """Result of one trial at its own costs and what it gave at each multiplier; without ``base`` it failed, and
-    ``error`` says why."""
-
-    base: ReplayResult | None = None
-    costs: Mapping[float, CostPoint] = field(default_factory=dict)
-    error: str = ""
-
-
-def replay_group(group: TrialGroup, market: Market, multipliers: Sequence[float]) -> list[Replayed]:
+def replay_group(
+    group: TrialGroup, market: Market, multipliers: Sequence[float], journal: ReplayJournal | None = None
+) -> list[Replayed]:
     """Replay every trial; one that fails does not stop the others.
 
-    Trials run `CHUNK` at a time: memory beyond their results does not grow with the sweep.
+    Trials run a chunk at a time: memory beyond their results does not grow with the sweep, and a finished chunk is kept
+    in the journal, so that what was killed goes on where it was.
 
     Args:
         multipliers: cost levels on top of the market's own, 1.0 among them.
+        journal: finished chunks of an earlier, interrupted call; sweeps of a single chunk are not worth one.
 
     Raises:
         TypeError: if the strategy has neither interface.
     """
-    if issubclass(group.strategy, CallbackStrategy):
-        return [_callback(group.strategy, trial, market, multipliers) for trial in group.trials]
-    if not issubclass(group.strategy, ColumnarStrategy):
-        raise TypeError(f"{group.strategy.__name__}: derive it from ColumnarStrategy or CallbackStrategy")
-    # One instance for the whole sweep, so that a strategy may keep what its lanes share; the proof sees what it leaks.
-    instance = group.strategy()
+    strategy = group.strategy
+    if issubclass(strategy, CallbackStrategy):
+        size = CALLBACK_CHUNK
+
+        def replay(trials: Sequence[Trial]) -> list[Replayed]:
+            return [_callback(strategy, trial, market, multipliers) for trial in trials]
+
+    elif issubclass(strategy, ColumnarStrategy):
+        size = CHUNK
+        # One instance for the whole sweep, so that a strategy may keep what its lanes share; the proof sees its leaks.
+        instance = strategy()
+
+        def replay(trials: Sequence[Trial]) -> list[Replayed]:
+            return _columnar(instance, trials, market, multipliers)
+
+    else:
+        raise TypeError(f"{strategy.__name__}: derive it from ColumnarStrategy or CallbackStrategy")
+    kept = journal if len(group.trials) > size else None
     found: list[Replayed] = []
-    for start in range(0, len(group.trials), CHUNK):
-        found += _columnar(instance, group.trials[start : start + CHUNK], market, multipliers)
+    for start in range(0, len(group.trials), size):
+        trials = group.trials[start : start + size]
+        ids = [trial.run_id for trial in trials]
+        part = kept.load(ids) if kept else None
+        if part is None:
+            part = replay(trials)
+            if kept:
+                kept.store(ids, part)
+        found += part
     return found
 
 
@@ -162,7 +179,7 @@ def _columnar(
 
 def _lanes(lanes: Sequence[pl.DataFrame], market: Market, multiplier: float) -> list[ReplayResult]:
     return replay_lanes(
-        market.frame,
+        market.rows_at(multiplier),
         lanes,
         market.instrument,
         market.at_cost(multiplier),

@@ -10,17 +10,20 @@ import numpy as np
 import polars as pl
 
 from argus_core.calendar import TradingCalendar
+from argus_core.experiments.journal import ReplayJournal
 from argus_core.experiments.ledger import ledger_of
 from argus_core.experiments.manifests import manifests_of
 from argus_core.experiments.plan import Trial, TrialGroup, left_out, plan_trials
 from argus_core.experiments.proof import prove_group
-from argus_core.experiments.replays import Market, Replayed, market_of, replay_group
+from argus_core.experiments.replayed import Replayed
+from argus_core.experiments.replays import Market, market_of, replay_group
 from argus_core.experiments.rows import RETURN_SCHEMA, RUN_TRADE_SCHEMA, as_json, run_frame
 from argus_core.packs import Pack
 from argus_core.replay.metrics import compute_metrics, regime_breakdown
 from argus_core.replay.results import ReplayResult
 from argus_core.robustness import cost_break_even, monte_carlo, plateau, regime_stress, walk_forward
 from argus_core.settings import Project
+from argus_core.settings.nested import flattened
 
 OK, REJECTED, FAILED = "ok", "rejected", "infrastructure_failed"
 
@@ -48,6 +51,7 @@ def run_experiments(
     stored: ExperimentSet | None = None,
     progress: Callable[[str], None] | None = None,
     clock: Callable[[], float] | None = None,
+    journal: ReplayJournal | None = None,
 ) -> ExperimentSet:
     """Run every strategy and sweep of ``project.loop`` that applies to the pack's symbol.
 
@@ -58,6 +62,7 @@ def run_experiments(
     Args:
         progress: called with one line per strategy.
         clock: a monotonic clock in seconds, for ``timings``; without it there are none.
+        journal: keeps finished chunks of long sweeps, so that a run that was killed goes on where it was.
 
     Raises:
         SettingsError: if a strategy cannot be loaded or a sweep file cannot be read.
@@ -84,7 +89,7 @@ def run_experiments(
         if market is None:
             market = market_of(pack, project, calendar)
         before = clock() if clock else 0.0
-        parts.append(_run_group(group, market, pack, project))
+        parts.append(_run_group(group, market, pack, project, journal))
         if clock:
             timings[name] = clock() - before
         _say(progress, f"{pack.symbol} {name}: {len(group.trials)} runs")
@@ -99,12 +104,12 @@ def run_experiments(
 
 
 def _run_group(
-    group: TrialGroup, market: Market, pack: Pack, project: Project
+    group: TrialGroup, market: Market, pack: Pack, project: Project, journal: ReplayJournal | None
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Rows, trades and daily returns of one strategy's trials."""
     settings = project.loop.experiment
     multipliers = tuple(dict.fromkeys((1.0, *settings.cost_multipliers)))
-    replayed = replay_group(group, market, multipliers)
+    replayed = replay_group(group, market, multipliers, journal)
     done = [i for i, one in enumerate(replayed) if one.base is not None]
     results = [replayed[i].base for i in done]
     measured = [compute_metrics(one, days_per_year=market.days_per_year) for one in results if one]
@@ -216,7 +221,9 @@ def _robustness(
     if settings.regime_stress:
         for block, one in zip(blocks, done, strict=True):
             block["regime_stress"] = as_json(regime_stress(one.trades))
-    for block, one in zip(blocks, plateau(params, [m.get("sharpe") for m in measured]), strict=True):
+    # Parameters of wrapped strategies are axes of the sweep like any other.
+    flat = [flattened(one) for one in params]
+    for block, one in zip(blocks, plateau(flat, [m.get("sharpe") for m in measured]), strict=True):
         block |= {"plateau_ratio": one.ratio, "plateau_neighbours": one.neighbours}
     matrix = np.array([one.daily["daily_return"].to_numpy() for one in done])
     forward = walk_forward(

@@ -92,6 +92,7 @@ def run_partition(workspace: Workspace, symbol: str, day: date) -> PartitionRuns
     """Run (or reuse) all experiments of one symbol on the pack that ends at ``day`` and store them."""
     # JAX is imported here, not when the code location loads.
     from argus_core.experiments import left_out, run_experiments, write_manifests
+    from argus_core.experiments.journal import ReplayJournal
 
     project = workspace.project
     keys = experiment_keys(symbol, day)
@@ -99,10 +100,12 @@ def run_partition(workspace: Workspace, symbol: str, day: date) -> PartitionRuns
         return PartitionRuns(workspace.results.read("experiments", **keys), True, left_out(project, symbol))
     inputs = experiments_hash(workspace, symbol, day)
     pack = seal(workspace, symbol, day)
-    found = run_experiments(pack, project, calendar=workspace.calendar)
+    output = project.resolve(project.loop.experiment.output_dir)
+    journal = ReplayJournal(output / "journal" / symbol / str(day))
+    found = run_experiments(pack, project, calendar=workspace.calendar, journal=journal)
     ledger = with_earlier_trials(workspace, keys, found.ledger)
     frames = (found.runs, found.trades, found.returns, ledger)
-    write_manifests(project.resolve(project.loop.experiment.output_dir), symbol, day, found.manifests)
+    write_manifests(output, symbol, day, found.manifests)
     # `experiments` is written last: its footer says that the other three are there.
     for table, frame in reversed(list(zip(TABLES, frames, strict=True))):
         workspace.results.write(
@@ -113,6 +116,7 @@ def run_partition(workspace: Workspace, symbol: str, day: date) -> PartitionRuns
             producer="experiments",
             inputs_hash=inputs,
         )
+    journal.clear()
     return PartitionRuns(found.runs, False, found.skipped)
 
 
