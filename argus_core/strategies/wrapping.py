@@ -99,7 +99,7 @@ class Wrapper(Strategy):
 
 
 def bound_spec(spec: type[_Spec], part: type[Strategy], names: set[str]) -> type[_Spec]:
-    """``spec`` with the parameters of ``part`` in place of a mapping, and its name (one of ``names``) as the default."""
+    """``spec`` with the parameters of ``part`` in place of a mapping, and its name (one of ``names``) as default."""
 
     def known(value: str) -> str:
         if value not in names:
