@@ -31,7 +31,11 @@ def write_project(folder: Path, **changes: object) -> Path:
     return path
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*loop*.yaml")), ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path",
+    sorted(p for name in ("*loop*", "real_*") for p in (ROOT / "config").glob(f"{name}.yaml")),
+    ids=lambda p: p.name,
+)
 def test_every_shipped_loop_file_loads(path: Path) -> None:
     assert load_project(path, root=ROOT).symbols
 
