@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from math import log
 from typing import ClassVar
 
@@ -26,7 +26,7 @@ class CryptoEtfBasisParams(Params):
     exit: float = Field(0.001, ge=-0.2, le=0.2, description="deviation left at which it is closed")
     stop: float | None = Field(0.02, gt=0, le=1, description="deviation at which it is given up; null: never")
     max_deviation: float = Field(0.05, gt=0, le=1, description="no entry from here on: a split, a bad tick, a halt")
-    max_hold_sessions: int = Field(1, ge=1, le=60, description="session closes after the decision at which it is closed")
+    max_hold_sessions: int = Field(1, ge=1, le=60, description="closed at so many session closes after its decision")
     weight: float = Field(0.45, gt=0, le=1, description="dollars of the ETF leg as a share of equity")
     hedged: bool = Field(True, description="trade as many dollars of the coin against it; false: the ETF alone")
     allow_short: bool = Field(True, description="also sell the ETF (and buy the coin)")
@@ -70,9 +70,10 @@ class CryptoEtfBasis(CallbackStrategy):
 
     def __init__(self, params: CryptoEtfBasisParams) -> None:
         super().__init__(params)
-        #: logs of ETF over coin at past session closes; the newest bar's waits for its session to be over
+        #: logs of ETF over coin at past session closes; the newest one waits for its session to be over
         self._closes: deque[float] = deque(maxlen=params.anchor_sessions)
-        self._last: tuple[object, float] | None = None
+        self._last: float | None = None
+        self._day: date | None = None
         #: ratio that counts as fair for the open position, and session closes since its decision
         self._fair, self._sessions = 0.0, 0
         #: what the coin's leg will ask for, and from when on
@@ -93,25 +94,26 @@ class CryptoEtfBasis(CallbackStrategy):
             # Closed, rejected, or given up: nothing of the coin may stay.
             self._trading, self._coin = False, None
             return [] if coin is None else [_close(coin, "")]
-        if ratio is None or view.pending:
+        if view.pending:
             return []
         if etf is not None:
             return self._exits(view, etf, coin, ratio)
-        return [] if self._coin is not None or coin is not None else self._entries(view, ratio)
+        if ratio is None or self._coin is not None or coin is not None:
+            return []
+        return self._entries(view, ratio)
 
     def _ratio(self, view: BarView) -> float | None:
         """Log of ETF over coin now; None without a fresh coin. A new session makes the last ratio a session close."""
         day, coin = view.value("trade_date"), view.symbols[1]
-        if self._last is not None and self._last[0] != day:
-            self._closes.append(self._last[1])
-            self._last = None
+        if day != self._day:
+            self._closes.extend([] if self._last is None else [self._last])
+            self._day, self._last = day, None
             self._sessions += 1
         price, ended = view.value("close", coin), view.value("end", coin)
         if price is None or view.now_us / 1e6 - ended.timestamp() > self.params.max_age_seconds:
             return None
-        ratio = log(view.value("close") / price)
-        self._last = day, ratio
-        return ratio
+        self._last = log(view.value("close") / price)
+        return self._last
 
     def _entries(self, view: BarView, ratio: float) -> list[Intent]:
         p = self.params
@@ -121,23 +123,23 @@ class CryptoEtfBasis(CallbackStrategy):
         away = ratio - fair
         if not p.entry <= abs(away) < p.max_deviation or (away > 0 and not p.allow_short):
             return []
-        side, dollars = -1 if away > 0 else 1, p.weight * view.equity
+        rich, dollars = away > 0, p.weight * view.equity
         self._fair, self._sessions, self._trading = fair, 0, True
         if p.hedged:
-            self._later(view, Intent("open", -side, notional=dollars, symbol=view.symbols[1], tag="hedge"))
+            self._later(view, Intent("open", 1 if rich else -1, notional=dollars, symbol=view.symbols[1], tag="hedge"))
         confidence = min(abs(away) / (2 * p.entry), 1.0)
-        return [Intent("open", side, notional=dollars, tag="basis", confidence=confidence)]
+        return [Intent("open", -1 if rich else 1, notional=dollars, tag="basis", confidence=confidence)]
 
-    def _exits(self, view: BarView, etf: OpenPosition, coin: OpenPosition | None, ratio: float) -> list[Intent]:
+    def _exits(self, view: BarView, etf: OpenPosition, coin: OpenPosition | None, ratio: float | None) -> list[Intent]:
         p = self.params
-        away = -etf.side * (ratio - self._fair)
+        away = None if ratio is None else -etf.side * (ratio - self._fair)
         if p.hedged and coin is None and self._coin is None:
             tag = ""
-        elif p.stop is not None and away >= p.stop:
+        elif away is not None and p.stop is not None and away >= p.stop:
             tag = "stop_loss"
-        elif away <= p.exit:
+        elif away is not None and away <= p.exit:
             tag = "profit_target"
-        elif self._sessions + self._daily(view) > p.max_hold_sessions:
+        elif self._sessions >= p.max_hold_sessions:
             tag = "time"
         else:
             return []

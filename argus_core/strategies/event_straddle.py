@@ -2,41 +2,47 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
-from datetime import date
-from typing import Literal
+from datetime import date, datetime, time, timedelta
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from argus_core.calendar.trading import NEW_YORK
+from argus_core.options.chains import expiries
 from argus_core.options.selection import Liquidity, select_strangle
+from argus_core.options.tape import OptionSnapshot
 from argus_core.strategies.family import Family
 from argus_core.strategies.interface import BarView, CallbackStrategy, Intent, Params
+from argus_core.strategies.scheduled_events import SCHEDULED, release
 
-#: Days of the rate decisions of the Federal Open Market Committee (federalreserve.gov, calendars published a year
-#: ahead): the second day of each scheduled meeting.
-FOMC = tuple(
-    date.fromisoformat(day)
-    for day in (
-        "2024-01-31", "2024-03-20", "2024-05-01", "2024-06-12", "2024-07-31", "2024-09-18", "2024-11-07", "2024-12-18",
-        "2025-01-29", "2025-03-19", "2025-05-07", "2025-06-18", "2025-07-30", "2025-09-17", "2025-10-29", "2025-12-10",
-        "2026-01-28", "2026-03-18", "2026-04-29", "2026-06-17", "2026-07-29", "2026-09-16", "2026-10-28", "2026-12-09",
-    )
-)  # fmt: skip
+#: Tag of a position: its event in New York time.
+_TAG = "event %Y-%m-%d %H:%M"
 
 
 class EventStraddleParams(Params):
     """Parameters of `EventStraddle`."""
 
-    calendar: Literal["fomc", "given"] = Field("fomc", description="fomc: rate decisions 2024 to 2026; given: `events`")
-    events: tuple[date, ...] = Field((), description="dates of calendar `given`, published before they are traded")
+    calendar: Literal["fomc", "cpi", "jobs", "all", "given"] = Field(
+        "fomc", description="events of `scheduled_events`; all: the three of them; given: `events` alone"
+    )
+    events: tuple[date, ...] = Field(
+        (), description="further dates, which must have been public before they are traded"
+    )
+    release_time: time = Field(time(8, 30), description="New York time at which the events of `events` become public")
     days_before: int = Field(3, ge=1, le=60, description="calendar days before the event from which it is bought")
-    days_after: int = Field(0, ge=0, le=30, description="calendar days after the event's day that it is still held")
-    delta: float | None = Field(None, gt=0, lt=0.5, description="absolute delta of a strangle's legs; null: a straddle")
-    target_days: int = Field(14, ge=1, description="calendar days to expiry aimed at, counted from the purchase")
-    max_days: int = Field(45, ge=1)
-    max_spread: float = Field(0.25, gt=0, description="largest (ask - bid)/mid of either leg")
-    min_open_interest: float = Field(0.0, ge=0)
-    profit_target: float | None = Field(1.0, gt=0, description="gain on the premium at which it is sold; null: none")
+    hold_hours: float = Field(0.0, ge=0, le=720, description="hours after the event from which it is sold")
+    delta: float | None = Field(
+        None, ge=0.05, lt=0.5, description="absolute delta of a strangle's legs; null: a straddle"
+    )
+    target_days: int = Field(14, ge=1, le=365, description="calendar days to expiry aimed at; always after the event")
+    max_days: int = Field(45, ge=1, le=730, description="longest expiry, calendar days")
+    max_spread: float = Field(0.25, gt=0, le=2, description="largest (ask - bid)/mid of either leg")
+    min_open_interest: float = Field(0.0, ge=0, le=1e6, description="fewest open contracts of either leg")
+    profit_target: float | None = Field(
+        1.0, gt=0, le=20, description="gain on the premium at which it is sold; null: none"
+    )
     stop_loss: float | None = Field(0.5, gt=0, le=1, description="loss of the premium at which it is sold; null: none")
     risk_per_trade: float = Field(0.01, gt=0, le=1, description="premium as a share of equity")
 
@@ -45,67 +51,98 @@ class EventStraddleParams(Params):
         if self.calendar == "given" and not self.events:
             raise ValueError("calendar `given` needs dates in `events`")
         if self.target_days > self.max_days:
-            raise ValueError(f"target_days {self.target_days} exceeds max_days {self.max_days}")
+            raise ValueError(f"target_days {self.target_days} must not exceed max_days {self.max_days}")
         return self
 
 
 class EventStraddle(CallbackStrategy):
-    """Buys once per event, in the ``days_before`` it, an expiry behind it; sells after it.
+    """Buys once per event at a new snapshot within ``days_before`` it, an expiry behind it; sells when it is over.
 
-    Profit target and stop are judged on what closing brings at bid, at every new snapshot. An order that is
-    rejected is not repeated.
+    Profit target and stop are judged on what closing brings at bid, at every new snapshot. An order that is rejected is
+    not repeated, a sale that is rejected is.
 
     Warning: option prices rise into events because everybody knows them; the straddle earns only where the move beats
     what was paid, and its bid-ask spread is paid twice on two legs.
     """
 
-    family = Family(name="event_volatility", needs_options=True, max_swept_parameters=5, max_trades_per_day=2)
+    family: ClassVar[Family] = Family(
+        name="event_volatility",
+        asset_classes=("equity", "etf", "index"),
+        needs_options=True,
+        max_swept_parameters=5,
+        max_trades_per_day=1,
+        max_annual_turnover=20,
+    )
     Params = EventStraddleParams
     params: EventStraddleParams
 
     def __init__(self, params: EventStraddleParams) -> None:
         super().__init__(params)
-        self._events = sorted(FOMC if params.calendar == "fomc" else params.events)
+        self._events = deque(_events(params))
         self._snapshot_seen = -1
-        self._bought: set[date] = set()
+        self._bought: set[str] = set()
 
     def on_bar(self, view: BarView) -> Sequence[Intent]:
+        intents = self._over(view) if view.positions and not view.pending else []
         snapshot = view.snapshot()
         if snapshot is None or snapshot.number == self._snapshot_seen:
-            return ()
-        self._snapshot_seen = snapshot.number
-        today: date = view.value("trade_date")
-        intents = self._exits(view, today)
-        event = next((day for day in self._events if day > today), None)
-        if event is None or (event - today).days > self.params.days_before or event in self._bought:
             return intents
-        p, behind = self.params, (event - today).days + 1
-        found = select_strangle(
-            snapshot,
-            delta=p.delta,
-            target_days=max(p.target_days, behind),
-            min_days=behind,
-            max_days=max(p.max_days, behind),
-            liquidity=Liquidity(p.max_spread, p.min_open_interest),
-        )
-        if found is not None:
-            # Asked once: a rejected order is not chased.
-            self._bought.add(event)
-            intents.append(Intent("open", size=p.risk_per_trade, legs=found.legs, tag=str(event)))
+        self._snapshot_seen = snapshot.number
+        if view.positions and not intents:
+            intents = self._limits(view)
+        return intents + self._entries(view, snapshot)
+
+    def _entries(self, view: BarView, snapshot: OptionSnapshot) -> list[Intent]:
+        p, intents = self.params, []
+        while self._events and self._events[0].timestamp() * 1e6 <= view.now_us:
+            self._events.popleft()
+        for event in self._events:
+            if (event.date() - view.value("trade_date")).days > p.days_before:
+                break
+            tag = f"{event:{_TAG}}"
+            if tag in self._bought:
+                continue
+            # The snapshot may be of the evening before: days to expiry count from its own day.
+            expiry, left = expiries(snapshot)[0]
+            behind = (event.date() - (expiry - timedelta(days=left))).days + 1
+            found = select_strangle(
+                snapshot,
+                delta=p.delta,
+                target_days=max(p.target_days, behind),
+                min_days=behind,
+                max_days=p.max_days,
+                liquidity=Liquidity(p.max_spread, p.min_open_interest),
+            )
+            if found is not None:
+                self._bought.add(tag)
+                intents.append(Intent("open", size=p.risk_per_trade, legs=found.legs, tag=tag))
         return intents
 
-    def _exits(self, view: BarView, today: date) -> list[Intent]:
+    def _over(self, view: BarView) -> list[Intent]:
+        """Positions whose event lies ``hold_hours`` back. Their order meets the next snapshot; none need be seen."""
+        intents = []
+        for position in view.positions:
+            moment = datetime.strptime(position.tag, _TAG).replace(tzinfo=NEW_YORK)
+            if view.now_us >= (moment.timestamp() + 3_600 * self.params.hold_hours) * 1e6:
+                intents.append(Intent("close", position_id=position.position_id, tag="time"))
+        return intents
+
+    def _limits(self, view: BarView) -> list[Intent]:
         p, intents = self.params, []
         for position in view.positions:
-            event, worth = date.fromisoformat(position.tag), position.close_price
-            gain = None if worth is None else worth / position.entry_price - 1.0
-            reason = None
-            if gain is not None and p.stop_loss is not None and gain <= -p.stop_loss:
-                reason = "stop_loss"
-            elif gain is not None and p.profit_target is not None and gain >= p.profit_target:
-                reason = "profit_target"
-            elif (today - event).days > p.days_after:
-                reason = "time"
-            if reason is not None:
-                intents.append(Intent("close", position_id=position.position_id, tag=reason))
+            worth = position.close_price
+            if worth is None:
+                continue
+            gain = worth / position.entry_price - 1.0
+            if p.stop_loss is not None and gain <= -p.stop_loss:
+                intents.append(Intent("close", position_id=position.position_id, tag="stop_loss"))
+            elif p.profit_target is not None and gain >= p.profit_target:
+                intents.append(Intent("close", position_id=position.position_id, tag="profit_target"))
         return intents
+
+
+def _events(params: EventStraddleParams) -> list[datetime]:
+    """Every event once, ascending, in New York time."""
+    names = [] if params.calendar == "given" else list(SCHEDULED) if params.calendar == "all" else [params.calendar]
+    found = {release(name, day) for name in names for day in SCHEDULED[name]}
+    return sorted(found | {datetime.combine(day, params.release_time, NEW_YORK) for day in params.events})

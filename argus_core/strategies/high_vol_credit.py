@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
+from collections import deque
 from collections.abc import Sequence
 from math import isfinite
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -19,33 +21,35 @@ from argus_core.strategies.interface import BarView, CallbackStrategy, Intent, P
 class HighVolCreditParams(Params):
     """Parameters of `HighVolCredit`. Volatilities are annualised fractions, money is dollars per share."""
 
-    structure: Literal["iron_condor", "put_spread"] = "iron_condor"
-    trigger: Literal["percentile", "regime"] = Field(
+    structure: Literal["iron_condor", "put_spread"] = Field("iron_condor", description="what is sold")
+    trigger: Literal["percentile", "regime", "both"] = Field(
         "percentile", description="percentile: of the ATM volatilities seen so far; regime: vol_regime HIGH or SPIKE"
     )
-    iv_days: float = Field(30.0, gt=3, description="calendar days of the ATM implied volatility")
+    iv_days: float = Field(30.0, gt=3, le=365, description="calendar days of the ATM implied volatility")
     min_percentile: float = Field(0.8, ge=0, le=1, description="least share of earlier snapshots below today's")
-    min_snapshots: int = Field(10, ge=2, description="snapshots before a percentile counts")
-    falling_from: int = Field(5, ge=1, description="snapshots whose highest volatility today's must be below")
+    min_snapshots: int = Field(10, ge=2, le=10_000, description="snapshots before a percentile counts")
+    falling_from: int = Field(5, ge=1, le=1_000, description="snapshots whose highest volatility today's must be below")
     min_fall: float = Field(0.02, ge=0, lt=1, description="share by which it must be below")
     short_delta: float = Field(0.20, gt=0, lt=0.5, description="absolute delta of the short legs")
     width: float = Field(0.015, gt=0, lt=0.5, description="distance of the strikes as a share of the underlying")
-    target_days: int = Field(30, ge=1, description="calendar days to expiry aimed at")
-    min_days: int = Field(20, ge=1)
-    max_days: int = Field(45, ge=1)
-    max_spread: float = Field(0.25, gt=0, description="largest (ask - bid)/mid of any leg")
-    min_open_interest: float = Field(0.0, ge=0)
+    target_days: int = Field(30, ge=1, le=365, description="calendar days to expiry aimed at")
+    min_days: int = Field(20, ge=1, le=365, description="shortest expiry, calendar days")
+    max_days: int = Field(45, ge=1, le=365, description="longest expiry, calendar days")
+    max_spread: float = Field(0.25, gt=0, le=2, description="largest (ask - bid)/mid of any leg")
+    min_open_interest: float = Field(0.0, ge=0, le=1e6, description="fewest open contracts of any leg")
     min_credit_ratio: float = Field(0.15, ge=0, lt=1, description="least credit as a share of the width")
     profit_target: float = Field(0.5, gt=0, le=1, description="share of the credit earned at which it is bought back")
-    stop_loss: float = Field(2.0, gt=1, description="closing cost, in credits, at which it is bought back")
-    dte_exit: int = Field(7, ge=0, description="closed at so many calendar days before expiry; 0: held to expiry")
-    max_positions: int = Field(1, ge=1)
+    stop_loss: float = Field(2.0, gt=1, le=20, description="closing cost, in credits, at which it is bought back")
+    dte_exit: int = Field(7, ge=0, le=364, description="closed so many calendar days before expiry; 0: held to expiry")
+    max_positions: int = Field(1, ge=1, le=20, description="structures of different entries held at once")
     risk_per_trade: float = Field(0.02, gt=0, le=1, description="share of equity that one trade may lose at most")
 
     @model_validator(mode="after")
     def _ordered(self) -> HighVolCreditParams:
         if not self.min_days <= self.target_days <= self.max_days:
-            raise ValueError(f"target_days {self.target_days} must lie in {self.min_days}..{self.max_days}")
+            raise ValueError(
+                f"target_days {self.target_days} must lie between min_days {self.min_days} and max_days {self.max_days}"
+            )
         if self.dte_exit >= self.min_days:
             raise ValueError(f"dte_exit {self.dte_exit} must be below min_days {self.min_days}")
         return self
@@ -61,14 +65,22 @@ class HighVolCredit(CallbackStrategy):
     Warning: what is high is judged by a short past; after a quiet start every rise looks extreme.
     """
 
-    family = Family(name="volatility_premium", needs_options=True, max_swept_parameters=5, max_trades_per_day=3)
+    family: ClassVar[Family] = Family(
+        name="volatility_premium",
+        asset_classes=("equity", "etf", "index"),
+        needs_options=True,
+        max_swept_parameters=5,
+        max_trades_per_day=3,
+        max_annual_turnover=50,
+    )
     Params = HighVolCreditParams
     params: HighVolCreditParams
 
     def __init__(self, params: HighVolCreditParams) -> None:
         super().__init__(params)
         self._snapshot_seen = -1
-        self._vols: list[float] = []
+        self._ranked: list[float] = []
+        self._recent: deque[float] = deque(maxlen=params.falling_from)
 
     def on_bar(self, view: BarView) -> Sequence[Intent]:
         snapshot = view.snapshot()
@@ -88,19 +100,19 @@ class HighVolCredit(CallbackStrategy):
     def _calms_down(self, view: BarView, snapshot: OptionSnapshot) -> bool:
         """Whether volatility is high and falling; takes the snapshot into the past."""
         p, now = self.params, atm_vol_at(snapshot, self.params.iv_days)
-        past = self._vols
         if not isfinite(now):
             return False
-        self._vols = [*past, now]
-        if not past or now > max(past[-p.falling_from :]) * (1.0 - p.min_fall):
-            return False
-        if p.trigger == "regime":
-            return view.value("vol_regime") in ("HIGH", "SPIKE")
-        return len(past) >= p.min_snapshots and sum(v < now for v in past) >= p.min_percentile * len(past)
+        seen, below = len(self._ranked), bisect_left(self._ranked, now)
+        falling = seen > 0 and now <= max(self._recent) * (1.0 - p.min_fall)
+        insort(self._ranked, now)
+        self._recent.append(now)
+        high = seen >= p.min_snapshots and below >= p.min_percentile * seen
+        wild = view.value("vol_regime") in ("HIGH", "SPIKE")
+        return falling and {"percentile": high, "regime": wild, "both": high and wild}[p.trigger]
 
     def _structure(self, view: BarView, snapshot: OptionSnapshot) -> Structure | None:
         p = self.params
-        wish = {
+        wish: dict[str, Any] = {
             "short_delta": p.short_delta,
             "target_days": p.target_days,
             "min_days": p.min_days,

@@ -102,7 +102,7 @@ class RegimeRouter(Wrapper, CallbackStrategy):
 
         clocks = {part.clock for part in parts if issubclass(part, CallbackStrategy)}
         return {
-            "Params": bound_params(RegimeRouterParams, routes=(tuple[*routes], default)),
+            "Params": bound_params(RegimeRouterParams, routes=(tuple.__class_getitem__(routes), default)),
             "family": _together([part.family for part in parts]),
             "clock": "all" if "all" in clocks else "primary",
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -110,10 +110,9 @@ class WeekdayGate(Wrapper):
 
 
 class _ColumnarGate(WeekdayGate, ColumnarStrategy):
-    parts: ClassVar[tuple[type[ColumnarStrategy]]]
-
     def __init__(self) -> None:
-        self._inner = self.parts[0]()
+        inner: Any = self.parts[0]
+        self._inner: ColumnarStrategy = inner()
         self._cache = FrameCache()
 
     def intents(self, frame: pl.DataFrame, params: Any) -> pl.DataFrame:
@@ -133,17 +132,17 @@ class _ColumnarGate(WeekdayGate, ColumnarStrategy):
 
 
 class _CallbackGate(WeekdayGate, CallbackStrategy):
-    parts: ClassVar[tuple[type[CallbackStrategy]]]
-
     def __init__(self, params: Any) -> None:
         super().__init__(params)
-        self._inner = self.parts[0](params.inner.params)
+        inner: Any = self.parts[0]
+        self._inner: CallbackStrategy = inner(params.inner.params)
 
     @classmethod
     def columns(cls, frame: pl.DataFrame, params: Any) -> pl.DataFrame:
         own = pl.Series(_ALLOWS, gate_allows(frame, params))
-        inner = cls.parts[0].columns(frame, params.inner.params)
-        return pl.DataFrame([own]) if inner is None else inner.with_columns(own)
+        inner: Any = cls.parts[0]
+        found = inner.columns(frame, params.inner.params)
+        return pl.DataFrame([own]) if found is None else found.with_columns(own)
 
     def on_bar(self, view: BarView) -> Sequence[Intent]:
         wanted = self._inner.on_bar(view)

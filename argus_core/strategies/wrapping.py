@@ -91,7 +91,8 @@ class Wrapper(Strategy):
                 "made_with": (dict(params), root),
                 **cls.attributes(parts, names),
             }
-            cls._known[parts] = type(form)(cls.__name__, (form,), attributes), names
+            bound: Any = type(form)(cls.__name__, (form,), attributes)
+            cls._known[parts] = bound, names
         made, accepted = cls._known[parts]
         for known, one in zip(accepted, specs, strict=True):
             known.add(one.strategy_class)
