@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from functools import lru_cache, wraps
 from pathlib import Path
 from threading import Thread, local
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any, TypeVar
 
 import argus_core
@@ -188,9 +188,15 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
     if record is None or event not in _EVENTS:
         return
     target = arguments[1] if event == "socket.connect" or arguments[0] is None else arguments[0]
-    if isinstance(target, int) or (event in ("open", "os.listdir", "os.scandir") and _harmless(event, target)):
+    on_disk = event in ("open", "os.listdir", "os.scandir")
+    # Frame 1 is the caller: importing lists folders and opens files of code.
+    if isinstance(target, int) or (on_disk and (_importing(sys._getframe(1)) or _harmless(target))):
         return
     _note(f"{_EVENTS[event]} {_text(target)}")
+
+
+def _importing(frame: FrameType) -> bool:
+    return frame.f_code.co_filename.startswith("<frozen importlib")
 
 
 def _note(text: str) -> None:
@@ -202,13 +208,9 @@ def _text(target: Any) -> str:
     return os.fsdecode(target) if isinstance(target, str | bytes | os.PathLike) else repr(target)[:120]
 
 
-def _harmless(event: str, target: Any) -> bool:
+def _harmless(target: Any) -> bool:
     path = _text("." if target is None else target)
-    if path.endswith(_CODE):
-        return True
-    if event != "open" and os.path.abspath(path) in {os.path.abspath(place) for place in sys.path}:
-        return True  # the import system looks around
-    return _trusted(path)
+    return path.endswith(_CODE) or _trusted(path)
 
 
 def _trusted(path: str) -> bool:

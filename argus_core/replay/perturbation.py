@@ -22,6 +22,9 @@ _WEEK = timedelta(days=7)
 #: What an order that fills at the open of a bar depends on.
 _AT_OPEN = ("open", "high", "low", "volume", "half_spread", "missing_before")
 
+#: Another close of the same range; clipped, because rounding may leave it.
+_MIRRORED = (pl.col("low") + pl.col("high") - pl.col("close")).clip(pl.col("low"), pl.col("high")).alias("close")
+
 
 def perturb_future(
     frame: pl.DataFrame, cut: int, *, seed: int, direction: int = 1, scale: float = 1.0, rows: int | None = None
@@ -99,7 +102,7 @@ def hide_unfinished(bars: pl.DataFrame, now_us: int, *, seed: int, direction: in
     begun = rest.filter(pl.col("ts").dt.timestamp("us") < now_us)
     if direction is None:
         return pl.concat([known, begun.with_columns(close=pl.col("open"))], rechunk=True)
-    begun = begun.with_columns(close=pl.col("low") + pl.col("high") - pl.col("close"))
+    begun = begun.with_columns(_MIRRORED)
     later = rest.filter(pl.col("ts").dt.timestamp("us") >= now_us)
     return pl.concat([known, begun, perturb_future(later, 0, seed=seed, direction=direction)], rechunk=True)
 
@@ -115,7 +118,7 @@ def keep_begun_bars(changed: pl.DataFrame, frame: pl.DataFrame, cut: int, now_us
         return changed
     kept = [name for name in _AT_OPEN if name in frame.columns]
     rows = frame.slice(cut, begun)
-    mirrored = (rows["low"] + rows["high"] - rows["close"]).alias("close")
+    mirrored = rows.select(_MIRRORED)["close"]
     shown = changed.slice(cut, begun).with_columns(*(rows[name] for name in kept), mirrored)
     return pl.concat([changed.head(cut), shown, changed.slice(cut + begun)], rechunk=True)
 
