@@ -370,8 +370,8 @@ class ShareDesk:
     # --- worth -----------------------------------------------------------------------------------------------------
 
     def quote(self, lot: Position) -> float:
-        """Mark of a lot: its entry price until the bar of its entry is over."""
-        return lot.entry_price if self.row < lot.entry_row else self._mark(lot.side)
+        """Price at which a lot would be closed at the newest close, on the adverse side."""
+        return self._mark(lot.side)
 
     def worth(self) -> tuple[float, float]:
         """Market value of all lots and the sum of its absolute amounts, dollars."""

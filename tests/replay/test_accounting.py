@@ -307,6 +307,21 @@ def test_long_and_short_together_never_exceed_equity_times_leverage(leverage, as
     assert result.rejects.get("NO_BUYING_POWER", 0) == len(asked) - len(got)
 
 
+def test_a_lot_bought_in_this_bar_counts_at_its_price_when_the_next_is_sized():
+    # The price halves overnight; the mark of the evening is no measure of what was bought in the morning.
+    frame = decision_frame([(100.0,) * 4] * 2 + [(50.0,) * 4] * 3)
+    free = {"slippage_bps": 0, "commission_per_share": 0, "commission_min": 0}
+
+    class Twice(CallbackStrategy):
+        def on_bar(self, view):
+            return [Intent("open", quantity=q) for q in (100, 1_000)] if view.index == 1 else ()
+
+    result = replay_callback(
+        Twice(Params()), frame, ETF, ExecutionSettings(leverage=2.0, **free), starting_cash=1e4, symbol="SPY"
+    )
+    assert sorted(result.trades["quantity"].to_list()) == [100.0, 300.0]
+
+
 def test_equity_in_sums_is_the_equity_of_the_lots():
     # Lots of one symbol are counted in sums; the bar in which a lot was bought counts it at its entry price.
     frame = decision_frame(random_prices(5, 60), half_spread=0.02)

@@ -156,6 +156,12 @@ def test_a_stop_gaps_through_at_the_open_and_beats_the_target():
     assert trade["exit_price"] == pytest.approx(90 * (1 - 0.5e-4))
 
 
+def test_a_time_stop_fills_at_the_first_open_at_or_after_its_age():
+    intent = Intent("open", quantity=1, max_hold_seconds=120.0)
+    trade = run(lambda view: [intent] if view.index == 0 else None, flat(8)).trades.row(0, named=True)
+    assert (trade["exit_reason"], trade["entry_ts"], trade["exit_ts"]) == ("time", at("03 14:31"), at("03 14:33"))
+
+
 def test_the_same_run_gives_the_same_bytes_from_a_frame_and_from_a_shared_tape():
     frame = decision_frame(random_prices(5, 60), bars_per_day=20, half_spread=0.02)
     options = pl.concat([chain(at(f"03 14:{m}"), [EXPIRY]) for m in (33, 40)])

@@ -38,13 +38,18 @@ def closing(view):
     basis=st.sampled_from(["next_open", "next_worst", "next_close", "signal_close"]),
     delay=st.sampled_from([0, 30, 90]),
     seconds=st.sampled_from([20, 60, 420]),
+    batched=st.booleans(),
 )
-def test_a_reference_that_is_not_traded_changes_nothing(seed, basis, delay, seconds):
+def test_a_reference_that_is_not_traded_changes_nothing(seed, basis, delay, seconds, batched):
     rng = np.random.default_rng(seed)
     frame = decision_frame(
         random_prices(seed, 60), bars_per_day=15, half_spread=0.02, delay_seconds=delay, warmup=int(rng.integers(0, 9))
     )
     other = decision_frame(random_prices(seed + 1, 50), bars_per_day=10, bar_seconds=seconds, delay_seconds=45)
+    if batched:
+        # A feed that delivers every three minutes: several bars are published at one moment.
+        whole = pl.col("end").dt.offset_by("3m").dt.truncate("3m")
+        frame, other = frame.with_columns(available_at=whole), other.with_columns(available_at=whole)
     adapter = ColumnarAdapter(Recorded(full_intents(seed, 60)), Params(), frame)
     execution = ExecutionSettings(price_basis=basis, leverage=2.0)
     arguments = {"starting_cash": 10_000.0, "symbol": "SPY"}
@@ -155,6 +160,20 @@ def test_opens_of_one_moment_use_the_cash_before_anything_inside_the_bars_frees_
     assert dict(result.rejects) == {"NO_BUYING_POWER": 1}
 
 
+def test_of_bars_that_are_published_together_the_one_that_began_first_takes_the_cash():
+    minutes, slow = level([100] * 12), decision_frame([(100.0,) * 4] * 3, bar_seconds=300)
+
+    def watch(view):
+        if view.index == 4:
+            return [Intent("open", quantity=100, symbol="QQQ")]
+        return [Intent("open", quantity=100)] if view.index == 8 else None
+
+    # Both fill in bars that end at 14:40; that of QQQ began at 14:35, that of SPY at 14:39.
+    result = run(watch, minutes, others={"QQQ": slow}, execution=FREE)
+    assert result.trades["symbol"].to_list() == ["QQQ"]
+    assert dict(result.rejects) == {"NO_BUYING_POWER": 1}
+
+
 # --- money ------------------------------------------------------------------------------------------------------------
 
 
@@ -218,6 +237,23 @@ def test_what_is_left_in_a_reference_is_liquidated_at_its_own_last_price():
     assert (trade["exit_reason"], trade["exit_price"], trade["exit_ts"]) == ("forced", 52.0, at("03 14:33"))
     assert result.final_equity == 10_010.0
     assert result.daily["equity"].to_list() == [10_010.0]
+
+
+def test_a_forced_exit_of_a_reference_comes_not_before_its_entry():
+    minutes, slow = level([100] * 8), decision_frame([(50.0,) * 4] * 3, bar_seconds=300)
+
+    def watch(view):
+        return [Intent("open", quantity=1, symbol="QQQ")] if view.index == 6 else None
+
+    # Bought at 14:37 at the close of 14:35, the last that is known when the run ends at 14:38.
+    execution = FREE.model_copy(update={"price_basis": "signal_close"})
+    trade = run(watch, minutes, others={"QQQ": slow}, execution=execution).trades.row(0, named=True)
+    assert (trade["entry_ts"], trade["exit_ts"]) == (at("03 14:37"), at("03 14:37"))
+    longer = level([100] * 13)
+    early = run(
+        lambda v: [Intent("open", quantity=1, symbol="QQQ")] if v.index == 4 else None, longer, others={"QQQ": slow}
+    )
+    assert early.trades["exit_ts"].to_list() == [at("03 14:40")]
 
 
 def test_the_days_of_the_primary_symbol_make_the_daily_equity():
