@@ -202,6 +202,7 @@ def callbacks(report: Report, sides: Mapping[str, Side], height: int, rounds: in
     entries = [
         Entry("Argus callback, costs, full accounting", sides["argus"], "callback", {"costs": True}, height),
         Entry("Argus callback, no costs", sides["argus"], "callback", {"costs": False}, height),
+        Entry("Argus callback, 10,000 limit orders resting", sides["argus"], "resting", {"orders": 10_000}, height),
     ]
     for name, label in (("backtesting", "run(), no costs"), ("nautilus", "BacktestEngine, no costs")):
         if name in sides:

@@ -114,6 +114,33 @@ def callback(bars, arguments):
     return run
 
 
+class Resting(CallbackStrategy):
+    """Places limit orders far below the market and waits."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(Params())
+        self.count = count
+
+    def on_bar(self, view):
+        if view.index:
+            return ()
+        far = view.value("close") / 20
+        prices = (far * (1 + k / self.count) for k in range(self.count))
+        return [Intent("open", quantity=1, order="limit", price=price) for price in prices]
+
+
+def resting(bars, arguments):
+    """A replay through which many orders rest."""
+    frame, execution = decision_frame(bars, costs=True), settings_of({"costs": True})
+
+    def run():
+        strategy = Resting(arguments["orders"])
+        result = replay_callback(strategy, frame, ETF, execution, starting_cash=CASH, symbol="SIM")
+        return lambda: facts_of(result)
+
+    return run
+
+
 def lane(bars, arguments):
     frame, execution = decision_frame(bars, costs=arguments["costs"]), settings_of(arguments)
     (intents,) = lanes(frame, [(FAST, SLOW)], stops=False)
@@ -192,4 +219,4 @@ def trade_bytes(result) -> bytes:
 
 
 if __name__ == "__main__":
-    serve({"callback": callback, "lane": lane, "sweep": sweep, "stream": stream}, version="")
+    serve({"callback": callback, "resting": resting, "lane": lane, "sweep": sweep, "stream": stream}, version="")
