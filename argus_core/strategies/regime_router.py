@@ -85,9 +85,8 @@ class RegimeRouter(Wrapper, CallbackStrategy):
 
     @classmethod
     def specs(cls, params: Mapping[str, Any]) -> Sequence[Inner]:
-        given = params.get("routes", {})
-        listed = merged(_DEFAULT, given) if isinstance(given, Mapping) else given
-        return [Inner(strategy_class=one["strategy_class"], params=one.get("params", {})) for one in listed]
+        given = {"routes": params["routes"]} if "routes" in params else {}
+        return RegimeRouterParams.model_validate(given).routes
 
     @classmethod
     def form(cls, parts: Sequence[type[Strategy]]) -> type[Strategy]:

@@ -109,3 +109,25 @@ def test_a_sweep_file_is_read_and_named(tmp_path):
     path.write_text("params:\n  a: {min: 1}\n")
     with pytest.raises(SettingsError, match=r"grid\.yaml: a"):
         load_sweep(path)
+
+
+def test_dotted_names_reach_into_nested_parameters_and_lists():
+    base = {"inner": {"strategy_class": "X", "params": {"slow": 9}}, "routes": [{"params": {"a": 1}}, {"params": {}}]}
+    spec = {"inner.params.fast": [1, 2], "routes.1.params.b": [3], "threshold": 0.5}
+    sets = expand_sweep(spec, base, source="s")
+    assert sets[1] == {
+        "inner": {"strategy_class": "X", "params": {"slow": 9, "fast": 2}},
+        "routes": [{"params": {"a": 1}}, {"params": {"b": 3}}],
+        "threshold": 0.5,
+    }
+    assert base["inner"]["params"] == {"slow": 9}
+    assert expand_sweep({"inner.params.fast": [1]}, {}, source="s") == [{"inner": {"params": {"fast": 1}}}]
+
+
+def test_constraints_name_nested_parameters():
+    base = {"inner": {"params": {"slow": 15}}}
+    spec = {"params": {"inner.params.fast": [10, 20]}, "constraints": ["inner.params.fast < inner.params.slow"]}
+    assert [s["inner"]["params"]["fast"] for s in expand_sweep(spec, base, source="s")] == [10]
+    spec["constraints"] = ["inner.params.quick < 3"]
+    with pytest.raises(SettingsError, match=r"names 'inner\.params\.quick'; known: inner\.params\.fast, "):
+        expand_sweep(spec, base, source="s")
