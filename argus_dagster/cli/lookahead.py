@@ -20,7 +20,7 @@ from argus_dagster.cli.output import (
     print_document,
     print_table,
 )
-from argus_dagster.cli.parameters import ParamOption, strategy_params
+from argus_dagster.cli.parameters import ParamOption, chosen_strategy
 
 if TYPE_CHECKING:
     from argus_core.experiments.replays import Market
@@ -57,20 +57,18 @@ def lookahead(
     from tempfile import TemporaryDirectory
 
     from argus_core.experiments.replays import market_of
-    from argus_core.strategies.registry import load_strategy
 
     if sum(source is not None for source in (day, pack, simulate)) > 1:
         fail("give one of --date, --pack and --simulate", EXIT_USAGE)
     workspace = open_workspace(config)
-    chosen = None if strategy == CHEATERS else load_strategy(strategy, root=workspace.project.root)
-    params = None if chosen is None else strategy_params(chosen, param or [])
+    chosen = None if strategy == CHEATERS else chosen_strategy(strategy, param, root=workspace.project.root)
     with TemporaryDirectory() as folder:
         sealed = _pack(workspace, symbol or workspace.symbols[0], config, day, pack, simulate, folder)
         market = market_of(sealed, workspace.project, workspace.calendar)
         if chosen is None:
             rows = _cheaters(sealed, market, cuts, seed)
         else:
-            rows = [_verdict(chosen, params, sealed, market, cuts, seed)]
+            rows = [_verdict(*chosen, sealed, market, cuts, seed)]
     if as_json:
         print_document(rows if chosen is None else rows[0])
     elif chosen is None:

@@ -20,7 +20,7 @@ from argus_dagster.cli.output import (
     print_frame,
     print_table,
 )
-from argus_dagster.cli.parameters import ParamOption, strategy_params
+from argus_dagster.cli.parameters import ParamOption, chosen_strategy
 
 if TYPE_CHECKING:
     import polars as pl
@@ -58,14 +58,12 @@ def replay(
     from argus_core.experiments.runner import ruined
     from argus_core.replay.metrics import compute_metrics
     from argus_core.settings import ExecutionSettings
-    from argus_core.strategies.registry import load_strategy
     from argus_dagster.assets.replay_pack import seal
 
     workspace, when = open_at(config, day)
     project = workspace.project
     name = symbol or workspace.symbols[0]
-    chosen = load_strategy(strategy, root=project.root)
-    params = strategy_params(chosen, param or [])
+    chosen, params = chosen_strategy(strategy, param, root=project.root)
     if misfit := chosen.family.misfit(project.instrument(name), project.loop.pack.references.get(name, ())):
         fail(f"{strategy} on {name}: {misfit}", EXIT_USAGE)
     execution = project.platform.execution
