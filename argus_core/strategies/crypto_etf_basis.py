@@ -30,7 +30,12 @@ class CryptoEtfBasisParams(Params):
     weight: float = Field(0.45, gt=0, le=1, description="dollars of the ETF leg as a share of equity")
     hedged: bool = Field(True, description="trade as many dollars of the coin against it; false: the ETF alone")
     allow_short: bool = Field(True, description="also sell the ETF (and buy the coin)")
-    max_age_seconds: float = Field(90.0, ge=0, le=86_400, description="older bars of the coin are not compared")
+    max_apart_seconds: float = Field(
+        30.0,
+        ge=0,
+        le=86_400,
+        description="bars that end further apart are not compared: a move would look like a basis",
+    )
     flat_minutes: float = Field(
         10.0, ge=0, le=390, description="no entry so long before the session's end (bars shorter than a session)"
     )
@@ -110,7 +115,7 @@ class CryptoEtfBasis(CallbackStrategy):
             self._day, self._last = day, None
             self._sessions += 1
         price, ended = view.value("close", coin), view.value("end", coin)
-        if price is None or view.now_us / 1e6 - ended.timestamp() > self.params.max_age_seconds:
+        if price is None or abs((view.value("end") - ended).total_seconds()) > self.params.max_apart_seconds:
             return None
         self._last = log(view.value("close") / price)
         return self._last

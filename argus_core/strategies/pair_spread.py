@@ -32,7 +32,12 @@ class PairSpreadParams(Params):
     )
     min_slope: float = Field(0.3, gt=0, le=10, description="no entry at a slope of the regression below it")
     max_slope: float = Field(3.0, gt=0, le=100, description="no entry at a slope of the regression above it")
-    max_age_seconds: float = Field(90.0, ge=0, le=864_000, description="older bars of a reference are not compared")
+    max_apart_seconds: float = Field(
+        30.0,
+        ge=0,
+        le=864_000,
+        description="bars that end further apart are not compared: a move would look like a spread",
+    )
     flat_minutes: float = Field(15.0, ge=0, le=390, description="closed so long before the session's end; 0: held")
 
     @model_validator(mode="after")
@@ -105,11 +110,11 @@ class PairSpread(CallbackStrategy):
         return judged
 
     def _pair(self, view: BarView) -> tuple[float, float] | None:
-        """Log prices of the references (mean) and of the primary symbol; None where one is unknown or stale."""
-        logs = []
+        """Log prices of the references (mean) and of the primary symbol; None where one is unknown or of another time."""
+        logs, now = [], view.value("end")
         for symbol in view.symbols[1:]:
             price, ended = view.value("close", symbol), view.value("end", symbol)
-            if price is None or view.now_us / 1e6 - ended.timestamp() > self.params.max_age_seconds:
+            if price is None or abs((now - ended).total_seconds()) > self.params.max_apart_seconds:
                 return None
             logs.append(log(price))
         if not logs:
