@@ -110,7 +110,7 @@ class PairSpread(CallbackStrategy):
         return judged
 
     def _pair(self, view: BarView) -> tuple[float, float] | None:
-        """Log prices of the references (mean) and of the primary symbol; None where one is unknown or of another time."""
+        """Log prices of the references (mean) and of the primary symbol; None where unknown or of another time."""
         logs, now = [], view.value("end")
         for symbol in view.symbols[1:]:
             price, ended = view.value("close", symbol), view.value("end", symbol)

@@ -31,7 +31,7 @@ def flat(path, bars_per_day: int = HEIGHT) -> pl.DataFrame:
 
 
 def market(bump: dict[int, float] | None = None, *, beta: float = 1.0, seed: int = 3, noise: float = 1e-4):
-    """A primary that moves ``beta`` times its reference plus noise; ``bump``: log deviation of six bars from a row on."""
+    """A primary that moves ``beta`` times its reference plus noise; ``bump``: log deviation of six bars."""
     rng = np.random.default_rng(seed)
     common = np.cumsum(rng.normal(0, 1e-3, HEIGHT))
     own = rng.normal(0, noise, HEIGHT)
