@@ -44,7 +44,7 @@ class EventStraddleParams(Params):
         1.0, gt=0, le=20, description="gain on the premium at which it is sold; null: none"
     )
     stop_loss: float | None = Field(0.5, gt=0, le=1, description="loss of the premium at which it is sold; null: none")
-    risk_per_trade: float = Field(0.01, gt=0, le=1, description="premium as a share of equity")
+    risk_per_trade: float = Field(0.03, gt=0, le=1, description="premium as a share of equity")
 
     @model_validator(mode="after")
     def _dated(self) -> EventStraddleParams:

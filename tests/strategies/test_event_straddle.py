@@ -63,7 +63,7 @@ def test_a_straddle_is_bought_before_the_event_and_sold_after_it():
     assert trade["entry_ts"] == at("04 16:00")
     assert (trade["exit_ts"], trade["exit_reason"]) == (at("06 16:00"), "time")
     paid = trade["entry_price"] * 100
-    assert trade["quantity"] == 1_000 // (paid + 1.30)
+    assert trade["quantity"] == 3_000 // (paid + 1.30)
 
 
 def test_an_event_before_the_open_is_over_at_the_same_days_chain():
