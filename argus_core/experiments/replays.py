@@ -45,10 +45,9 @@ class Market:
         """The option snapshots in order of receipt, built once for all runs; None without options."""
         if self.options is None:
             return None
-        from argus_core.options import OptionTape, carry_quotes
+        from argus_core.options import OptionTape
 
-        carry = self.execution.option_quote_carry_seconds
-        return OptionTape(carry_quotes(self.options, carry) if carry else self.options)
+        return OptionTape(self.options, self.execution.option_quote_carry_seconds)
 
     def seeing(
         self,

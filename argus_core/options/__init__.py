@@ -1,7 +1,6 @@
 """Option chains: Black (1976), snapshots in order of receipt, forwards, volatilities, spread selection."""
 
 from argus_core.options.black import black_delta, black_price, implied_vol
-from argus_core.options.carry import carry_quotes
 from argus_core.options.chains import (
     ExpirySlice,
     atm_vol,
@@ -32,7 +31,6 @@ __all__ = [
     "atm_vol_at",
     "black_delta",
     "black_price",
-    "carry_quotes",
     "expiries",
     "expiry_slice",
     "implied_forward",

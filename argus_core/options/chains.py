@@ -99,7 +99,7 @@ def expiry_slice(snapshot: OptionSnapshot, expiry: date, *, rate: float = 0.0) -
 def _analyse(snapshot: OptionSnapshot, expiry: date, rate: float) -> ExpirySlice:
     rows = snapshot.expiry_rows[expiry]
     c = {name: values[rows] for name, values in snapshot.columns.items()}
-    call = (snapshot.frame["right"][rows] == "C").to_numpy()
+    call = snapshot.calls[rows]
     quote_us = int(snapshot.ts_us[rows].max())
     end_us = int(datetime.combine(expiry, EXPIRY_TIME, EXPIRY_ZONE).timestamp()) * 1_000_000
     years = max(end_us - quote_us, 0) / _YEAR_US
