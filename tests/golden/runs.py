@@ -157,9 +157,11 @@ def difference(name: str, part: str, old: Mapping[str, Any] | None, new: Mapping
     if old is None:
         lines = [f"  new: {new['trades']} trades, final equity {new['final_equity']:,.2f}"]
     else:
-        keys = ("params", "trades", "fills", "rejects", "final_equity", "first_trade", "last_trade", "pack_hash")
+        keys = ("params", "trades", "fills", "rejects", "final_equity", "first_trade", "last_trade")
         lines = [f"  {key}: {old[key]} -> {new[key]}" for key in keys if old[key] != new[key]]
-        lines = lines or ["  only trades between the first and the last differ"]
+        lines = lines or ["  legs, or trades between the first and the last, differ"]
+        if old["pack_hash"] != new["pack_hash"]:
+            lines.append(f"  the data, too: pack {old['pack_hash']} -> {new['pack_hash']}")
     return "\n".join([f"{name} on {part} data: the trade list is not the accepted one", *lines])
 
 
