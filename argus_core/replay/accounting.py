@@ -82,8 +82,11 @@ class Position:
     low: float = float("inf")
     high: float = float("-inf")
     leg_marks: list[LegMark] = field(default_factory=list)
-    #: all legs that the position was opened with; ``legs`` are those that live
+    #: all legs that the position was opened with, their fill prices, and what those got that are gone, by contract;
+    #: ``legs`` are those that live
     opened_legs: tuple[Leg, ...] = ()
+    leg_entries: tuple[float, ...] = ()
+    leg_exits: dict[str, float] = field(default_factory=dict)
     #: dollars per share that expired legs brought, signed as held
     settled: float = 0.0
     flags: set[str] = field(default_factory=set)

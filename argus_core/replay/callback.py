@@ -364,6 +364,7 @@ def _option_rows(desk: ShareDesk) -> dict[str, list[Any]]:
         "close": market.close.tolist(),
         "trade_date": frame["trade_date"].to_list(),
         "seconds_to_close": to_close,
+        "split_rows": [] if market.splits is None else np.flatnonzero(np.diff(market.splits[1], prepend=0)).tolist(),
     }
 
 

@@ -1,18 +1,19 @@
 """Fills and marks of option structures: bid or ask of a received quote, all legs or none, never mid.
 
-A structure is a tuple of legs of one expiry; its net price is dollars per share, positive when it is paid for.
-Reject reasons are tested in the order of semantics §6, each over all legs: NO_QUOTE, ZERO_BID, CROSSED, SPREAD_WIDE,
-STALE_QUOTE, INSUFFICIENT_SIZE, and NO_BUYING_POWER by the engine, which knows the book.
+A structure is a tuple of legs of one or several expiries; its net price is dollars per share, positive when it is paid
+for. Reject reasons are tested in the order of semantics §6, each over all legs: NO_QUOTE, ZERO_BID, CROSSED,
+SPREAD_WIDE, STALE_QUOTE, INSUFFICIENT_SIZE, and NO_BUYING_POWER by the engine, which knows the book.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isnan
 
 from argus_core.options.tape import LegQuote, OptionSnapshot
 from argus_core.replay.accounting import LegMark
+from argus_core.replay.option_margin import leg_value
 from argus_core.replay.results import (
     CROSSED,
     INSUFFICIENT_SIZE,
@@ -32,12 +33,12 @@ class StructureQuote:
     Attributes:
         price: net dollars per share, positive paid, negative received.
         spread_cost: dollars per share given up against the mids.
-        contracts: contracts per structure, for commission.
+        prices: fill price per leg.
     """
 
     price: float
     spread_cost: float
-    contracts: int
+    prices: tuple[float, ...]
 
 
 def leg_price(quote: LegQuote, direction: int, cost_multiplier: float) -> float:
@@ -54,10 +55,11 @@ def reject_reason(
     structures: float,
     snapshot: OptionSnapshot,
     execution: ExecutionSettings,
+    since_us: int = 0,
 ) -> str | None:
     """Why ``structures`` units of ``legs`` cannot trade at ``snapshot`` (positive quantities buy), or None.
 
-    * NO_QUOTE: a leg is absent, or its bid or ask unknown.
+    * NO_QUOTE: a leg is absent, its bid or ask unknown, or a side stood before ``since_us``.
     * ZERO_BID: a leg's bid (or ask) is zero: not a two-sided market, whichever side is needed.
     * CROSSED: bid above ask.
     * SPREAD_WIDE: (ask - bid)/mid beyond ``option_max_spread``.
@@ -69,7 +71,7 @@ def reject_reason(
         ValueError: if a quote stands after its receipt.
     """
     found = [snapshot.quote(leg.contract) for leg in legs]
-    quotes = [q for q in found if q is not None and not isnan(q.bid) and not isnan(q.ask)]
+    quotes = [q for q in found if q is not None and q.ts_us >= since_us and not isnan(q.bid) and not isnan(q.ask)]
     if len(quotes) < len(legs):
         return NO_QUOTE
     for leg, quote in zip(legs, quotes, strict=True):
@@ -98,7 +100,7 @@ def structure_quote(legs: Sequence[Leg], snapshot: OptionSnapshot, execution: Ex
         KeyError: if a leg has no quote.
     """
     price = spread_cost = 0.0
-    contracts = 0
+    prices = []
     for leg in legs:
         quote = snapshot.quote(leg.contract)
         if quote is None:
@@ -107,8 +109,8 @@ def structure_quote(legs: Sequence[Leg], snapshot: OptionSnapshot, execution: Ex
         each = leg_price(quote, direction, execution.cost_multiplier)
         price += leg.quantity * each
         spread_cost += abs(leg.quantity) * abs(each - 0.5 * (quote.bid + quote.ask))
-        contracts += abs(leg.quantity)
-    return StructureQuote(price, spread_cost, contracts)
+        prices.append(each)
+    return StructureQuote(price, spread_cost, tuple(prices))
 
 
 def closing_legs(legs: Sequence[Leg]) -> tuple[Leg, ...]:
@@ -117,23 +119,33 @@ def closing_legs(legs: Sequence[Leg]) -> tuple[Leg, ...]:
 
 
 def refresh_marks(
-    legs: Sequence[Leg], marks: list[LegMark], snapshot: OptionSnapshot, execution: ExecutionSettings
-) -> None:
+    legs: Sequence[Leg],
+    marks: list[LegMark],
+    snapshot: OptionSnapshot,
+    execution: ExecutionSettings,
+    since_us: int = 0,
+) -> list[LegQuote | None]:
     """Bring the marks of held ``legs`` to ``snapshot``: bid for a long leg, ask for a short one.
 
-    A leg without a quote, with a crossed one, or short without an ask keeps its last mark. A long leg without a bid
-    is worth nothing.
+    A leg without a quote since ``since_us``, with a crossed one, or without an ask keeps its last mark. A long leg
+    without a bid is worth nothing.
+
+    Returns:
+        The quote of every leg that was marked anew, None for the others.
     """
+    used: list[LegQuote | None] = [None] * len(legs)
     for position, leg in enumerate(legs):
         quote = snapshot.quote(leg.contract)
-        if quote is None or isnan(quote.ask) or quote.ask <= 0.0:
+        if quote is None or quote.ts_us < since_us or isnan(quote.ask) or quote.ask <= 0.0:
             continue
-        bid = 0.0 if isnan(quote.bid) else quote.bid
-        if bid > quote.ask:
+        if isnan(quote.bid):
+            quote = replace(quote, bid=0.0)
+        if quote.bid > quote.ask:
             continue
-        usable = LegQuote(bid, quote.ask, quote.bid_size, quote.ask_size, quote.ts_us)
-        price = leg_price(usable, -1 if leg.quantity > 0 else 1, execution.cost_multiplier)
-        marks[position] = LegMark(price, abs(price - 0.5 * (bid + quote.ask)), quote.ts_us)
+        price = leg_price(quote, -1 if leg.quantity > 0 else 1, execution.cost_multiplier)
+        marks[position] = LegMark(price, abs(price - 0.5 * (quote.bid + quote.ask)), quote.ts_us)
+        used[position] = quote
+    return used
 
 
 def structure_mark(legs: Sequence[Leg], marks: Sequence[LegMark]) -> float:
@@ -141,21 +153,27 @@ def structure_mark(legs: Sequence[Leg], marks: Sequence[LegMark]) -> float:
     return sum(leg.quantity * mark.price for leg, mark in zip(legs, marks, strict=True))
 
 
-def forced_value(
+def marked_spread(legs: Sequence[Leg], marks: Sequence[LegMark]) -> float:
+    """Dollars per share given up against the mids when a structure is closed at its marks."""
+    return sum(abs(leg.quantity) * mark.half_spread for leg, mark in zip(legs, marks, strict=True))
+
+
+def forced_prices(
     legs: Sequence[Leg], marks: Sequence[LegMark], underlying: float, now_us: int, execution: ExecutionSettings
-) -> tuple[float, float]:
-    """Net value and spread cost per share when a structure is liquidated because the window ends.
+) -> tuple[float, ...]:
+    """Dollars per share of every leg when a structure is liquidated because it must be.
 
     Each leg at its newest closing quote; where that is older than ``option_max_quote_age_seconds``, at the worse of
     that quote and its intrinsic value.
     """
-    value = spread_cost = 0.0
-    limit = execution.option_max_quote_age_seconds * 1_000_000
-    for leg, mark in zip(legs, marks, strict=True):
-        price = mark.price
-        if now_us - mark.ts_us > limit:
-            gain = underlying - leg.strike if leg.right == "C" else leg.strike - underlying
-            price = min(price, max(gain, 0.0)) if leg.quantity > 0 else max(price, gain)
-        value += leg.quantity * price
-        spread_cost += abs(leg.quantity) * mark.half_spread
-    return value, spread_cost
+    oldest = now_us - execution.option_max_quote_age_seconds * 1_000_000
+    return tuple(
+        mark.price if mark.ts_us >= oldest else worse_price(leg, mark, underlying)
+        for leg, mark in zip(legs, marks, strict=True)
+    )
+
+
+def worse_price(leg: Leg, mark: LegMark, underlying: float) -> float:
+    """The worse of a leg's last closing quote and its intrinsic value, for the side that is held."""
+    intrinsic = leg_value(leg, underlying)
+    return min(mark.price, intrinsic) if leg.quantity > 0 else max(mark.price, intrinsic)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import floor
 
 from argus_core.strategies.interface import Leg
 
@@ -29,23 +30,61 @@ def is_naked(legs: Sequence[Leg]) -> bool:
 
 
 def worst_expiry_loss(legs: Sequence[Leg]) -> float:
-    """Largest dollars per share that one structure can owe at an expiry; 0 where it never owes anything.
+    """Largest dollars per share that one structure can owe at its expiries; 0 where it never owes anything.
 
-    At each expiry the legs that live then count with their intrinsic value: what expires later is worth at least that
-    to its holder (American exercise), so the bound holds for calendars and diagonals too. The payoff is linear
-    between strikes, so its minimum lies at zero or at a strike; for naked calls, which owe without bound, the
-    underlying at twice the highest strike is taken (margin accounts only).
+    One expiry: the least payoff over all underlyings, which lies at zero or at a strike. Several: at each expiry what
+    settles then, plus the least that the rest is worth at that underlying (`_floor`): a long leg that lives longer
+    covers a short one as it does in a calendar, while two spreads of different expiries can both lose. The reserve
+    suffices before the first expiry and after each later one. Naked calls owe without bound; for them the underlying
+    at twice the highest strike is taken (margin accounts only).
     """
-    return max((_worst_of(alive) for alive in _alive_sets(legs)), default=0.0)
+    worst = 0.0
+    rest: _Lines = [(0, 0.0)]
+    for day in sorted({leg.expiry for leg in legs}, reverse=True):
+        group = [leg for leg in legs if leg.expiry == day]
+        strikes = [leg.strike for leg in legs if leg.expiry >= day]
+        points = sorted({0.0, *strikes, *_kinks(rest)})
+        slope = sum(leg.quantity for leg in group if leg.right == "C") + rest[-1][0]
+        if slope < 0:
+            points.append(2.0 * max(points))
+        worth = [intrinsic_value(group, x) + _floor(rest, x) for x in points]
+        worst = max(worst, -min(worth))
+        rest = _minorants(points, worth, slope)
+    return worst
+
+
+#: Lines slope * underlying + offset by ascending slope.
+_Lines = list[tuple[int, float]]
+
+
+def _floor(lines: _Lines, underlying: float) -> float:
+    """Least that legs with these lines are worth before their expiry.
+
+    Hedged with a whole number of shares they can lose so much and no more, whatever the underlying does: no model.
+    """
+    return max(slope * underlying + offset for slope, offset in lines)
+
+
+def _minorants(points: Sequence[float], worth: Sequence[float], last_slope: int) -> _Lines:
+    """For every whole slope the highest line below the polygon through the points, which goes on with ``last_slope``.
+
+    Steeper lines cut the polygon far out; lines falling faster than its first edge lie below the others at any
+    underlying.
+    """
+    edges = [(b - a) / (y - x) for x, y, a, b in zip(points, points[1:], worth, worth[1:], strict=False)]
+    first = min([last_slope, *(floor(edge + 1e-9) for edge in edges)])
+    return [
+        (slope, min(value - slope * x for x, value in zip(points, worth, strict=True)))
+        for slope in range(first, last_slope + 1)
+    ]
+
+
+def _kinks(lines: _Lines) -> list[float]:
+    """Underlyings above zero at which two lines cross."""
+    crossings = [(c - d) / (b - a) for k, (a, c) in enumerate(lines) for b, d in lines[k + 1 :]]
+    return [x for x in crossings if x > 0.0]
 
 
 def _alive_sets(legs: Sequence[Leg]) -> list[tuple[Leg, ...]]:
     """For each expiry, the legs that live until it at least."""
     return [tuple(leg for leg in legs if leg.expiry >= day) for day in sorted({leg.expiry for leg in legs})]
-
-
-def _worst_of(legs: Sequence[Leg]) -> float:
-    corners = [0.0, *(leg.strike for leg in legs)]
-    if sum(leg.quantity for leg in legs if leg.right == "C") < 0:
-        corners.append(2.0 * max(corners))
-    return max(0.0, -min(intrinsic_value(legs, corner) for corner in corners))

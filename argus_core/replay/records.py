@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,6 @@ import polars as pl
 
 from argus_core.replay.accounting import Position
 from argus_core.replay.results import DAILY_SCHEMA, REJECT_REASONS, TRADE_SCHEMA, UNKNOWN, ReplayResult, offered_labels
-from argus_core.strategies.interface import Leg
 
 #: Column of the trade table -> column of the decision frame, and which row of the trade it is read at.
 _LABELS = {
@@ -88,7 +87,7 @@ class Recorder:
                 "mae": min([0.0, *moves]),
                 "mfe": max([0.0, *moves]),
                 "holding_seconds": (when_us - position.entry_us) / 1e6,
-                "legs": legs_json(position.opened_legs),
+                "legs": legs_json(position),
                 "flags": ",".join(sorted(position.flags)),
                 "label_row": position.label_row,
                 "entry_row": position.entry_row,
@@ -145,15 +144,23 @@ class Recorder:
         return table.with_columns(pl.col(name).cast(TRADE_SCHEMA[name]) for name in times)
 
 
-def legs_json(legs: Sequence[Leg]) -> str:
-    """The legs of a trade as JSON, "" for shares."""
-    if not legs:
+def legs_json(position: Position) -> str:
+    """The legs of a trade as JSON with the price at which each was opened and closed, "" for shares."""
+    if not position.opened_legs:
         return ""
-    fields = ("contract", "expiry", "strike", "right", "quantity")
-    return json.dumps(
-        [{name: str(v) if name == "expiry" else v for name in fields for v in (getattr(leg, name),)} for leg in legs],
-        separators=(",", ":"),
-    )
+    told = [
+        {
+            "contract": leg.contract,
+            "expiry": str(leg.expiry),
+            "strike": leg.strike,
+            "right": leg.right,
+            "quantity": leg.quantity,
+            "entry_price": round(entry, 6),
+            "exit_price": round(position.leg_exits[leg.contract], 6),
+        }
+        for leg, entry in zip(position.opened_legs, position.leg_entries, strict=True)
+    ]
+    return json.dumps(told, separators=(",", ":"))
 
 
 def _usable(price: float, entry: float) -> bool:

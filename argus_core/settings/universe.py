@@ -29,6 +29,9 @@ class Instrument(Settings):
     exercise: Literal["american", "european"] | None = Field(
         None, description="of its options; default: european for index and crypto, else american"
     )
+    settlement: Literal["physical", "cash"] | None = Field(
+        None, description="of its options; default: cash for index and crypto, else physical"
+    )
     dividends: dict[date, float] = Field(
         default_factory=dict, description="ex-date -> dollars per share, for the exercise of short calls"
     )
@@ -38,6 +41,13 @@ class Instrument(Settings):
         """Whether its options may be exercised early."""
         if self.exercise is not None:
             return self.exercise == "american"
+        return self.asset_class not in ("index", "crypto")
+
+    @property
+    def delivers(self) -> bool:
+        """Whether exercise of its options delivers it."""
+        if self.settlement is not None:
+            return self.settlement == "physical"
         return self.asset_class not in ("index", "crypto")
 
     @property

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import polars as pl
 import pytest
 
+from argus_core.market.schemas import OptionQuotes, conform
 from argus_core.options.tape import OptionTape
 from argus_core.replay.callback import replay_callback
 from argus_core.replay.option_fills import leg_price, reject_reason, structure_quote
@@ -130,6 +132,52 @@ def test_rejects_are_tested_in_their_order_over_all_legs():
     assert reason(short=(1.0, 9.0), **worst) == "SPREAD_WIDE"
     assert reason(**worst) == "STALE_QUOTE"
     assert reason(bid_size=1.0, ask_size=1.0) == "INSUFFICIENT_SIZE"
+
+
+@pytest.mark.parametrize(
+    ("bid", "ask", "reason"),
+    [
+        (None, 1.5, "NO_QUOTE"), (1.4, None, "NO_QUOTE"), (0.0, 1.5, "ZERO_BID"), (1.4, 0.0, "ZERO_BID"),
+        (0.0, 0.0, "ZERO_BID"), (1.6, 1.5, "CROSSED"), (1.5, 1.5, None),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("quantity", [1, -1])
+def test_quotes_of_one_side_and_crossed_ones_do_not_trade_in_either_direction(bid, ask, reason, quantity):
+    shot = OptionTape(quotes(snapshot(at("03 14:35"), (bid, ask)))).snapshots[0]
+    assert reject_reason((replace(SHORT, quantity=quantity),), 1, shot, COSTS) == reason
+
+
+def real_tape(path, carry_seconds: int = 0) -> OptionTape:
+    return OptionTape(
+        conform(pl.read_parquet(path).with_columns(provider=pl.lit("files")), OptionQuotes), carry_seconds
+    )
+
+
+def reasons(tape: OptionTape, rows: pl.DataFrame) -> set[str | None]:
+    """Why each of ``rows`` cannot be bought or sold when it was received."""
+    shots = {shot.recv_us: shot for shot in tape.snapshots}
+    found = set()
+    for row in rows.iter_rows(named=True):
+        shot = shots[round(row["recv_ts"].timestamp() * 1e6)]
+        for quantity in (1, -1):
+            one = Leg(row["contract"], row["expiry"], row["strike"], row["right"], quantity)
+            found.add(reject_reason((one,), 1, shot, COSTS))
+    return found
+
+
+@pytest.mark.parametrize("carry", [0, 6 * 3600])
+def test_every_real_crossed_quote_is_refused(shared_data, carry):
+    path = shared_data / "option_quotes" / "SPXW_2021-01-04_2021-01-08_1m.parquet"
+    crossed = pl.read_parquet(path).filter(pl.col("bid") > pl.col("ask"))
+    assert crossed.height == 56
+    assert reasons(real_tape(path, carry), crossed) == {"CROSSED"}
+
+
+def test_every_real_bid_without_an_ask_is_refused(shared_data):
+    path = shared_data / "option_quotes" / "SPX_2026-08-05_eod.parquet"
+    one_sided = pl.read_parquet(path).filter((pl.col("bid") > 0) & (pl.col("ask") == 0))
+    assert one_sided.height == 66
+    assert reasons(real_tape(path), one_sided) == {"ZERO_BID"}
 
 
 def test_limits_themselves_still_trade():
