@@ -69,7 +69,7 @@ def fresh_class(cls: Cls) -> Generator[Cls, None, None]:
         return
     before = dict(sys.modules)
     homes = _homes(cls)
-    aside = {n for n, known in before.items() if any(_belongs(n, known, home, Path(at)) for home, at in homes)}
+    aside = {n for n, known in before.items() if any(_belongs(n, known, home, at) for home, at in homes)}
     for name in aside:
         del sys.modules[name]
     try:
@@ -87,11 +87,11 @@ def fresh_class(cls: Cls) -> Generator[Cls, None, None]:
                 setattr(sys.modules[package], child, before[name])
 
 
-def _homes(cls: type) -> list[tuple[str, str]]:
+def _homes(cls: type) -> list[tuple[str, Path]]:
     """Modules, with their files, of a class and of the strategies that it is made of."""
     path = getattr(sys.modules.get(cls.__module__), "__file__", None)
     inner = [home for part in getattr(cls, "parts", ()) for home in _homes(part)]
-    return inner if path is None else [(cls.__module__, path), *inner]
+    return inner if path is None else [(cls.__module__, Path(path)), *inner]
 
 
 def _executed(cls: Cls, path: str) -> Cls:
