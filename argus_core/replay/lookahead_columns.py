@@ -127,24 +127,25 @@ class _Columnar:
 
     def columns_at(self, cut: int) -> tuple[str, ...]:
         """Columns whose future from ``cut`` on alone moves an intent before it; price columns are tried one by one."""
-        futures = [
-            perturb_future(self.frame, cut, seed=self.seed, direction=direction, scale=scale)
-            for direction in (1, -1)
-            for scale in (1.0, SMALL)
-        ]
-        found = []
-        for name in self.frame.columns:
-            for changed in futures:
-                if changed[name].equals(self.frame[name], null_equal=True):
-                    continue
-                try:
-                    other = self.run(self.frame.with_columns(changed[name]))
-                except Exception:  # one changed column can make a bar that no strategy expects
-                    continue
-                if _first_change(self.whole, other, cut):
-                    found.append(name)
-                    break
-        return tuple(found)
+        for scale in (1.0, SMALL):
+            futures = [
+                perturb_future(self.frame, cut, seed=self.seed, direction=direction, scale=scale)
+                for direction in (1, -1)
+            ]
+            found = [name for name in self.frame.columns if any(self.moved_by(name, other, cut) for other in futures)]
+            if found:
+                return tuple(found)
+        return ()
+
+    def moved_by(self, name: str, other: pl.DataFrame, cut: int) -> bool:
+        """Whether an intent before ``cut`` moves when column ``name`` is that of ``other``."""
+        if other[name].equals(self.frame[name], null_equal=True):
+            return False
+        try:
+            intents = self.run(self.frame.with_columns(other[name]))
+        except Exception:  # one changed column can make a bar that no strategy expects
+            return False
+        return _first_change(self.whole, intents, cut) is not None
 
     def state(self) -> LookaheadProof | None:
         """What moves when the same instance, class or module has seen other data before."""

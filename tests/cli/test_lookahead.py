@@ -56,7 +56,7 @@ def test_an_honest_strategy_ends_with_zero(config):
 
 
 def test_every_cheater_is_caught_by_the_command(config):
-    result = invoke(config, "cheaters", "--simulate", "4", "--cuts", "3", "--json")
+    result = invoke(config, "cheaters", "--simulate", "2", "--cuts", "2", "--json")
     verdicts = json.loads(result.stdout)
     assert [row["strategy"] for row in verdicts] == list(cheaters.__all__)
     assert [row["strategy"] for row in verdicts if row["ok"]] == []
