@@ -111,10 +111,10 @@ def replay_group(
     """
     strategy = group.strategy
     if issubclass(strategy, CallbackStrategy):
-        size = CALLBACK_CHUNK
+        size, called = CALLBACK_CHUNK, strategy
 
         def replay(trials: Sequence[Trial]) -> list[Replayed]:
-            return [_callback(strategy, trial, market, multipliers) for trial in trials]
+            return [_callback(called, trial, market, multipliers) for trial in trials]
 
     elif issubclass(strategy, ColumnarStrategy):
         size = CHUNK
