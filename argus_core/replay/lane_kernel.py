@@ -1,10 +1,9 @@
 """The JAX kernel of the lane replay: every lane walks from event to event. `lanes` prepares its inputs.
 
 A lane looks at a bar only as long as nothing can happen there: an inner loop passes the bars that bear no signal it
-could act on, no due order or time stop, and no price at a protective level, `BLOCK` bars at a time where none of them
-can matter; the bar at which it halts is then replayed in full. Everything that depends on the bar alone (fill prices,
-participation caps, fill rows) is computed by the host with the formulas of `execution`, so kernel and callback engine
-see the same floats.
+could act on, no due order or time stop, and no price at a protective level; the bar at which it halts is then replayed
+in full. Everything that depends on the bar alone (fill prices, participation caps, fill rows) is computed by the host
+with the formulas of `execution`, so kernel and callback engine see the same floats.
 """
 
 from __future__ import annotations
@@ -18,10 +17,6 @@ from argus_core.replay.execution import LOT_SLACK
 
 # Bits of the signal byte of a row.
 ENTER_LONG, ENTER_SHORT, LEAVE = 1, 2, 4
-
-#: Bars whose signal bytes make one word, and whose lowest low and highest high are known.
-BLOCK = 8
-_EVERY_BYTE = 0x0101010101010101
 
 # Exit codes of a trade. The three stops differ in what set the level last; +STOP_AT_OPEN: gapped through at the open.
 EXIT_SIGNAL, EXIT_STOP, EXIT_BREAK_EVEN, EXIT_TRAILING, EXIT_TARGET, EXIT_TIME, EXIT_FORCED = 1, 2, 3, 4, 5, 6, 7
@@ -62,46 +57,29 @@ class Terms(NamedTuple):
     commission_rate: Any
 
 
-#: Columns of `Rows.bars`: side by side, so that an event finds all of its bar in two lines of the cache. ``fill``: row
-#: at which a decision of this one fills, negative where it dies in missing data.
-BAR = (
-    "buy",
-    "sell",
-    "half_spread",
-    "mark_long",
-    "mark_short",
-    "offered_lots",
-    "fill",
-    "open",
-    "high",
-    "low",
-    "buy_open",
-    "sell_open",
-    "entry_ts",
-)
-#: Columns that a bar takes up, so that none lies across three lines.
-BAR_WIDTH = 16
-
-
 class Rows(NamedTuple):
-    """The bars; only the first ``count`` of them are replayed.
-
-    ``ts``, ``high`` and ``low`` are (bars,), ``block_high`` and ``block_low`` (bars / `BLOCK`,), ``bars`` (bars,
-    `BAR_WIDTH`).
-    """
+    """The bars, (bars,) each; only the first ``count`` of them are replayed."""
 
     count: Any
-    ts: Any
+    open: Any
     high: Any
     low: Any
-    block_high: Any
-    block_low: Any
-    bars: Any
+    half_spread: Any
+    buy: Any
+    sell: Any
+    buy_open: Any
+    sell_open: Any
+    mark_long: Any
+    mark_short: Any
+    offered_lots: Any
+    ts: Any
+    entry_ts: Any
+    fill_row: Any
+    dead: Any
 
 
 class Lane(NamedTuple):
-    """All lanes: the signal bytes of `BLOCK` bars a word, the first in the lowest byte; rows with an entry signal, and
-    `VALUES`."""
+    """One lane: its signal byte per bar, the rows with an entry signal, and `VALUES`."""
 
     signal: Any
     entry_rows: Any
@@ -252,17 +230,10 @@ def lane_kernel(form: Form) -> Callable:
     def one_lane(state: State, number: Any, lanes: Lane, terms: Terms, rows: Rows) -> State:
         count = rows.count
 
-        def bar(name: str, row: Any) -> Any:
-            return take(rows.bars, row, BAR.index(name))
-
         def value(name: str, position: Any) -> Any:
             index = VALUES.index(name)
             column = lanes.values[index]
             return take(column, number, position) if form.varies[index] else take(column, number)
-
-        def signal_at(row: Any) -> Any:
-            word = take(lanes.signal, number, row // BLOCK)
-            return (word >> (8 * (row % BLOCK)).astype(jnp.uint64)).astype(jnp.uint8)
 
         def place_of(row: Any) -> Any:
             """Position of ``row`` among the lane's entry rows."""
@@ -308,23 +279,14 @@ def lane_kernel(form: Form) -> Callable:
             if form.hold:
                 end = jnp.minimum(end, jnp.min(jnp.where(s.alive, s.due_row, _FAR)))
 
-            every = mask.astype(jnp.uint64) * jnp.uint64(_EVERY_BYTE)
-
             def quiet(j: Any) -> Any:
-                return (j < end) & ((signal_at(j) & mask) == 0)
-
-            def quiet_block(j: Any) -> Any:
-                return (j % BLOCK == 0) & (j + BLOCK <= end) & ((take(lanes.signal, number, j // BLOCK) & every) == 0)
-
-            def walk(carry: tuple, goes_on: Callable, skips: Callable, passes: Callable) -> tuple:
-                """Bar by bar to the start of a block, block by block, and bar by bar to where something can happen."""
-                carry = lax.while_loop(lambda c: (c[0] % BLOCK != 0) & goes_on(c), passes, carry)
-                carry = lax.while_loop(skips, lambda c: (c[0] + BLOCK, *c[1:]), carry)
-                return lax.while_loop(goes_on, passes, carry)
+                return (j < end) & ((take(lanes.signal, number, j) & mask) == 0)
 
             if not guarded:
-                (row,) = walk((s.row,), lambda c: quiet(c[0]), lambda c: quiet_block(c[0]), lambda c: (c[0] + 1,))
-                return s._replace(row=row)
+                return s._replace(row=lax.while_loop(quiet, lambda j: j + 1, s.row))
+            # Flat, prices do not matter; the loop below then starts at its end.
+            flat_end = lax.while_loop(lambda j: ~held & quiet(j), lambda j: j + 1, s.row)
+            s = s._replace(row=flat_end)
             long = s.side > 0
             beyond = s.side * terms.tick
 
@@ -333,24 +295,14 @@ def lane_kernel(form: Form) -> Callable:
                 targets = jnp.where(s.alive, s.target + beyond, s.side * jnp.inf)
                 low = jnp.where(long, jnp.max(stops), jnp.max(targets))
                 high = jnp.where(long, jnp.min(targets), jnp.min(stops))
-                # Flat, prices do not matter.
                 return jnp.where(held, low, -jnp.inf), jnp.where(held, high, jnp.inf)
 
             if not moves:
                 low, high = triggers(s.stop)
-
-                def clear(j: Any) -> Any:
-                    return (take(rows.low, j) > low) & (take(rows.high, j) < high)
-
-                def clear_block(j: Any) -> Any:
-                    block = j // BLOCK
-                    return (take(rows.block_low, block) > low) & (take(rows.block_high, block) < high)
-
-                (row,) = walk(
-                    (s.row,),
-                    lambda c: quiet(c[0]) & clear(c[0]),
-                    lambda c: quiet_block(c[0]) & clear_block(c[0]),
-                    lambda c: (c[0] + 1,),
+                row = lax.while_loop(
+                    lambda j: quiet(j) & (take(rows.low, j) > low) & (take(rows.high, j) < high),
+                    lambda j: j + 1,
+                    s.row,
                 )
                 return s._replace(row=row)
 
@@ -359,21 +311,12 @@ def lane_kernel(form: Form) -> Callable:
                 low, high = triggers(stop)
                 return quiet(j) & (take(rows.low, j) > low) & (take(rows.high, j) < high)
 
-            def skips(carry: tuple) -> Any:
-                """Whether nothing happens in the block, the stops staying where they are included."""
-                j, best, stop, origin = carry
-                low, high = triggers(stop)
-                block_low, block_high = take(rows.block_low, j // BLOCK), take(rows.block_high, j // BLOCK)
-                after = raised(s._replace(best=best, stop=stop, origin=origin), block_high, block_low)
-                stays = (after[0] == best) & (after[1] == stop) & (after[2] == origin)
-                return quiet_block(j) & (block_low > low) & (block_high < high) & jnp.all(~s.alive | stays)
-
             def passes(carry: tuple) -> tuple:
                 j, best, stop, origin = carry
                 held_on = s._replace(best=best, stop=stop, origin=origin)
                 return (j + 1, *raised(held_on, take(rows.high, j), take(rows.low, j)))
 
-            row, best, stop, origin = walk((s.row, s.best, s.stop, s.origin), goes_on, skips, passes)
+            row, best, stop, origin = lax.while_loop(goes_on, passes, (s.row, s.best, s.stop, s.origin))
             return s._replace(row=row, best=best, stop=stop, origin=origin)
 
         def record(s: State, leaves: Any, code: Any, level: Any, price: Any) -> State:
@@ -410,9 +353,9 @@ def lane_kernel(form: Form) -> Callable:
         def enter(s: State, asks: Any, direction: Any, position: Any, marks: Any) -> State:
             """Open a lot at this row where ``asks``; ``marks`` is the row of the marks that equity is taken from."""
             j = s.row
-            price = jnp.where(direction > 0, bar("buy", j), bar("sell", j))
+            price = jnp.where(direction > 0, take(rows.buy, j), take(rows.sell, j))
             unit = price * terms.multiplier
-            mark = jnp.where(s.side > 0, bar("mark_long", marks), bar("mark_short", marks))
+            mark = jnp.where(s.side > 0, take(rows.mark_long, marks), take(rows.mark_short, marks))
             scale = jnp.where(s.alive, s.quantity * terms.multiplier, 0.0)
             equity = s.cash + jnp.sum(s.side * scale * (mark - s.entry))
             budget = terms.leverage * equity - jnp.sum(jnp.abs(scale * mark))
@@ -427,12 +370,11 @@ def lane_kernel(form: Form) -> Callable:
             else:
                 long = jnp.minimum((budget - terms.commission_min) / unit, budget / (unit + terms.commission_per_share))
             affordable = jnp.where(direction > 0, long, budget / unit)
-            offered = bar("offered_lots", j)
+            offered = take(rows.offered_lots, j)
             asked = jnp.minimum(
                 jnp.floor(wanted / terms.lot + LOT_SLACK), jnp.floor(affordable / terms.lot + LOT_SLACK)
             )
             lots = jnp.maximum(jnp.minimum(asked, offered), 0.0)
-            lots, price, equity, asked, offered = lax.optimization_barrier((lots, price, equity, asked, offered))
             fills = asks & (lots > 0)
             refused = asks & ~fills
             quantity = lots * terms.lot
@@ -450,7 +392,7 @@ def lane_kernel(form: Form) -> Callable:
                 changes["best"] = jnp.where(new, price, s.best)
                 changes["origin"] = jnp.where(new, 0, s.origin)
             if form.hold:
-                due = bar("entry_ts", j) + value("hold_us", position)
+                due = take(rows.entry_ts, j) + value("hold_us", position)
                 row = jnp.searchsorted(rows.ts, due, side="left").astype(jnp.int32)
                 changes["due_row"] = jnp.where(new, jnp.where(jnp.isfinite(due), row, _FAR), s.due_row)
             return s._replace(
@@ -483,7 +425,7 @@ def lane_kernel(form: Form) -> Callable:
             """Row ``s.row`` in full."""
             j = s.row
             nothing = jnp.full(k, jnp.nan)
-            high, low, opened = bar("high", j), bar("low", j), bar("open", j)
+            high, low, opened = take(rows.high, j), take(rows.low, j), take(rows.open, j)
             waits = s.pending != _NONE
             fills_here = waits & (s.pending_row == j)
             long = s.side > 0
@@ -492,9 +434,9 @@ def lane_kernel(form: Form) -> Callable:
             by_signal = s.alive & (fills_here & (s.pending == _EXIT) if at_open else False)
             by_time = s.alive & ~by_signal & (s.due_row <= j) if form.hold else jnp.zeros(k, bool)
             leaves = by_signal | by_time
-            buy, sell = ("buy", "sell") if at_open else ("buy_open", "sell_open")
+            buy, sell = (rows.buy, rows.sell) if at_open else (rows.buy_open, rows.sell_open)
             code = jnp.where(by_signal, EXIT_SIGNAL, EXIT_TIME)
-            price = jnp.where(long, bar(sell, j), bar(buy, j))
+            price = jnp.where(long, sell[j], buy[j])
             if at_open or form.hold:
                 s = record(s, leaves, code, nothing, jnp.full(k, price))
             s = s._replace(pending=jnp.where(waits & ~jnp.any(s.alive) & (s.pending == _EXIT), _NONE, s.pending))
@@ -509,8 +451,8 @@ def lane_kernel(form: Form) -> Callable:
                 touched = s.alive & ~gaps & jnp.where(long, low <= s.stop, high >= s.stop)
                 reach = s.target + s.side * terms.tick
                 limit = s.alive & ~gaps & ~touched & jnp.where(long, high >= reach, low <= reach)
-                cost = terms.spread_scale * bar("half_spread", j) + terms.slippage * s.stop
-                gap_price = jnp.where(long, bar("sell_open", j), bar("buy_open", j))
+                cost = terms.spread_scale * take(rows.half_spread, j) + terms.slippage * s.stop
+                gap_price = jnp.where(long, take(rows.sell_open, j), take(rows.buy_open, j))
                 price = jnp.where(gaps, gap_price, jnp.where(touched, s.stop - s.side * cost, s.target))
                 code = jnp.where(limit, EXIT_TARGET, EXIT_STOP + s.origin + jnp.where(gaps, AT_OPEN, 0))
                 s = record(s, gaps | touched | limit, code, jnp.where(limit, s.target, s.stop), price)
@@ -524,13 +466,13 @@ def lane_kernel(form: Form) -> Callable:
             if form.basis == "close":
                 long = s.side > 0
                 leaves = s.alive & fills_here & (s.pending == _EXIT)
-                price = jnp.where(long, bar("sell", j), bar("buy", j))
+                price = jnp.where(long, take(rows.sell, j), take(rows.buy, j))
                 s = record(s, leaves, jnp.full(k, EXIT_SIGNAL), nothing, jnp.full(k, price))
                 s = due_entry(s, fills_here, j)
                 s = s._replace(pending=jnp.where(fills_here, _NONE, s.pending))
 
             # 4. The decision of this row.
-            signal = signal_at(j)
+            signal = take(lanes.signal, number, j)
             direction = (signal & 1).astype(jnp.float64) - ((signal >> 1) & 1).astype(jnp.float64)
             held = s.side != 0
             free = s.pending == _NONE
@@ -545,16 +487,15 @@ def lane_kernel(form: Form) -> Callable:
                 room = jnp.sum(s.alive) < value("max_entries", position)
                 opens = opens | (free & held & ~closes & (direction == s.side) & room)
             if form.basis == "decision":
-                price = jnp.where(s.side > 0, bar("sell", j), bar("buy", j))
+                price = jnp.where(s.side > 0, take(rows.sell, j), take(rows.buy, j))
                 s = record(s, s.alive & closes, jnp.full(k, EXIT_SIGNAL), nothing, jnp.full(k, price))
                 s = enter(s, opens, direction, position, j)
             else:
                 asks = opens | closes
-                fill = bar("fill", j)
                 s = s._replace(
                     pending=jnp.where(opens, direction.astype(jnp.int32), jnp.where(closes, _EXIT, s.pending)),
-                    pending_row=jnp.where(asks, jnp.abs(fill).astype(jnp.int32), s.pending_row),
-                    pending_dead=jnp.where(asks, fill < 0, s.pending_dead),
+                    pending_row=jnp.where(asks, take(rows.fill_row, j), s.pending_row),
+                    pending_dead=jnp.where(asks, take(rows.dead, j), s.pending_dead),
                     pending_value=jnp.where(opens, position, s.pending_value),
                 )
             return s._replace(row=j + 1)

@@ -92,7 +92,7 @@ def lane_results(
     """Trades, daily equity and counts of every lane of a chunk."""
     lanes = trades.lanes
     money = _money(trades, market, instrument, execution)
-    frame = _trade_frame(trades, money, market, symbol)
+    frame, order = _trade_frame(trades, money, market, symbol)
     counts = np.bincount(trades.lane, minlength=lanes)
     offsets = np.concatenate([[0], np.cumsum(counts)])
     total = np.bincount(trades.lane, money["pnl"], minlength=lanes)
@@ -104,6 +104,8 @@ def lane_results(
     mean_equity = equity.mean(axis=1) if days else np.full(lanes, float(starting_cash))
     held = _bars_held(trades)
     tradable = int((~market.warmup).sum())
+    if trades.overlap:
+        frame = frame[order]
     return [
         ReplayResult(
             trades=frame.slice(int(offsets[lane]), int(counts[lane])),
@@ -158,8 +160,10 @@ def _money(
     }
 
 
-def _trade_frame(trades: LaneTrades, money: dict[str, np.ndarray], market: MarketRows, symbol: str) -> pl.DataFrame:
-    """The trade table of all lanes; each lane's rows ascend by exit, entry and number."""
+def _trade_frame(
+    trades: LaneTrades, money: dict[str, np.ndarray], market: MarketRows, symbol: str
+) -> tuple[pl.DataFrame, np.ndarray]:
+    """The trade table of all lanes, and the order in which each lane's rows ascend by exit, entry and number."""
     entry_row, exit_row, code = trades.entry_row, trades.exit_row, trades.code & 7
     gapped = (trades.code & _AT_OPEN) != 0
     inside = (((code >= _STOP) & (code <= _TARGET)) & ~gapped) | (code == _FORCED)
@@ -168,12 +172,8 @@ def _trade_frame(trades: LaneTrades, money: dict[str, np.ndarray], market: Marke
     if market.basis != "open":
         exit_us = np.where(code == _SIGNAL, market.entry_ts[exit_row], exit_us)
     mae, mfe = _excursions(trades, money, market)
-    known_row = pl.Series(entry_row if market.basis == "decision" else np.maximum(entry_row - 1, 0))
-    labels = market.labels.select(
-        pl.col("vol_regime", "trend_regime").gather(known_row).name.prefix("entry_"),
-        pl.col("session", "trade_date").gather(pl.Series(entry_row)).name.prefix("entry_"),
-        pl.col("trade_date").gather(pl.Series(exit_row)).alias("exit_trade_date"),
-    )
+    known = market.labels[entry_row if market.basis == "decision" else np.maximum(entry_row - 1, 0)]
+    at_entry = market.labels[entry_row]
     frame = pl.DataFrame(
         {
             "side": money["side"],
@@ -191,8 +191,14 @@ def _trade_frame(trades: LaneTrades, money: dict[str, np.ndarray], market: Marke
             "mae": mae,
             "mfe": mfe,
             "holding_seconds": (exit_us - entry_us) / 1e6,
+            "entry_vol_regime": known["vol_regime"],
+            "entry_trend_regime": known["trend_regime"],
+            "entry_session": at_entry["session"],
+            "entry_trade_date": at_entry["trade_date"],
+            "exit_trade_date": market.labels["trade_date"].gather(exit_row),
         }
-    ).hstack(labels)
+    )
+    order = np.lexsort((trades.number, entry_us, exit_us, trades.lane))
     split = pl.Series(market.crosses_split(entry_row, exit_row))
     made = {
         "trade_id": trade_id(symbol),
@@ -200,10 +206,9 @@ def _trade_frame(trades: LaneTrades, money: dict[str, np.ndarray], market: Marke
         "legs": pl.lit(""),
         "flags": pl.when(split).then(pl.lit(SPLIT)).otherwise(pl.lit("")),
     }
-    frame = frame.select(made.get(name, pl.col(name)).cast(dtype).alias(name) for name, dtype in TRADE_SCHEMA.items())
-    if not trades.overlap:
-        return frame
-    return frame[np.lexsort((trades.number, entry_us, exit_us, trades.lane))]
+    return frame.select(
+        made.get(name, pl.col(name)).cast(dtype).alias(name) for name, dtype in TRADE_SCHEMA.items()
+    ), order
 
 
 def trade_id(symbol: str) -> pl.Expr:

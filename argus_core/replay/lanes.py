@@ -113,21 +113,17 @@ def _lane(
         raise ValueError(
             f"{where}: intent columns {intents.columns}; `enter` is required, allowed: {', '.join(INTENT_COLUMNS)}."
         )
-    for column in intents.get_columns():
-        if not (column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.Null)):
-            raise ValueError(
-                f"{where}: {column.name} is a column of {column.dtype}; give numbers (exit: true and false)."
-            )
-    enter = _whole(intents["enter"], pl.Int8()).to_numpy()
+    for name, dtype in intents.schema.items():
+        if not (dtype.is_numeric() or dtype in (pl.Boolean, pl.Null)):
+            raise ValueError(f"{where}: {name} is a column of {dtype}; give numbers (exit: true and false).")
+    enter = _flags(intents["enter"], pl.Int8())
     if len(enter) and (enter.min() < -1 or enter.max() > 1):
         raise ValueError(f"{where}: enter must be -1, 0 or +1.")
     # +1 is bit 0, -1 bit 1: two's complement -1 ends in binary 11.
     signal = enter.view(np.uint8) & 3
     signal ^= signal >> 1
     if "exit" in intents.columns:
-        leave = _bits(intents["exit"])
-        leave *= 4
-        signal |= leave
+        signal |= _flags(intents["exit"], pl.Boolean()).view(np.uint8) << 2
     signal &= market.decide_mask
     entries = _Entries(signal)
     given = {name: _values(intents, name, entries, where) for name in (*_SIZES, *_DISTANCES) if name in intents.columns}
@@ -169,16 +165,15 @@ class _Entries:
     """Rows of a lane that bear an entry; listed only where a value varies between them."""
 
     def __init__(self, signal: np.ndarray) -> None:
-        # Truth values: NumPy counts and finds them many times faster than numbers.
-        self._at = (signal & 3) != 0
-        self._count = int(np.count_nonzero(self._at))
-        self.some = self._count > 0
-        #: Whether they are so many that comparing a whole column costs less than taking its values there.
-        self.many = self._count > len(signal) // 8
+        self._signal = signal & 3
+
+    @cached_property
+    def some(self) -> bool:
+        return bool(self._signal.any())
 
     @cached_property
     def rows(self) -> np.ndarray:
-        return np.flatnonzero(self._at).astype(np.int32)
+        return np.flatnonzero(self._signal).astype(np.int32)
 
 
 def _values(intents: pl.DataFrame, name: str, entries: _Entries, where: str) -> Any:
@@ -189,7 +184,7 @@ def _values(intents: pl.DataFrame, name: str, entries: _Entries, where: str) -> 
     numbers = (column if column.dtype == pl.Float64 else column.cast(pl.Float64)).to_numpy()
     first = numbers[0]
     # Comparing the ends first spares columns that vary the whole comparison.
-    if entries.many and numbers[-1] == first and (numbers == first).all():
+    if numbers[-1] == first and (numbers == first).all():
         used = first
     else:
         used = numbers[entries.rows]
@@ -208,23 +203,9 @@ def _or_infinite(value: Any) -> Any:
     return np.where(np.isnan(value), np.inf, value)
 
 
-def _whole(column: pl.Series, dtype: pl.DataType) -> pl.Series:
-    """The column as ``dtype``, zero or false for null."""
+def _flags(column: pl.Series, dtype: pl.DataType) -> np.ndarray:
     typed = column if column.dtype == dtype else column.cast(dtype)
-    return typed.fill_null(value=False if dtype == pl.Boolean else 0) if typed.null_count() else typed
-
-
-def _bits(column: pl.Series) -> np.ndarray:
-    """A column of truth values, 0 or 1 per row. Unpacked from its bits: seven times as fast as ``to_numpy``."""
-    packed = _whole(column, pl.Boolean()).to_arrow()
-    first = packed.offset // 8
-    last = -(-(packed.offset + len(packed)) // 8)
-    buffer = packed.buffers()[1]
-    if buffer is None:
-        return np.zeros(0, np.uint8)
-    within = packed.offset - 8 * first
-    bits = np.unpackbits(np.frombuffer(buffer, np.uint8)[first:last], bitorder="little")
-    return bits[within : within + len(packed)]
+    return (typed.fill_null(value=False if dtype == pl.Boolean else 0) if typed.null_count() else typed).to_numpy()
 
 
 def _run(
@@ -295,7 +276,7 @@ def _run(
     )
     kernel = kernels.lane_kernel(form)
     state: Any = kernels.initial_state(form, width, starting_cash)
-    intents = kernels.Lane(signal.view("<u8"), entry_rows, tuple(values))
+    intents = kernels.Lane(signal, entry_rows, tuple(values))
     parts = []
     while True:
         state = kernel(state, terms, market.on_device, intents)

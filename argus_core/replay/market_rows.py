@@ -74,26 +74,30 @@ class MarketRows:
     @cached_property
     def on_device(self) -> Any:
         """The rows as the kernel takes them, padded and on the device."""
-        from argus_core.replay.lane_kernel import BAR, BAR_WIDTH, BLOCK, Rows, on_device
+        from argus_core.replay.lane_kernel import Rows, on_device
 
-        height = len(self.ts)
-        fill = np.where(self.dead, -self.fill_row, self.fill_row)
-        bars = np.zeros((self.padded, BAR_WIDTH))
-        for place, name in enumerate(BAR):
-            bars[:height, place] = fill if name == "fill" else getattr(self, name)
+        def stretched(values: np.ndarray, dtype: Any) -> np.ndarray:
+            filled = np.zeros(self.padded, dtype)
+            filled[: len(values)] = values
+            return filled
+
         # Beyond every time, so that a search for a time past the end finds the padding.
         ts = np.full(self.padded, np.inf)
-        ts[:height] = self.ts
-        high, low = (np.ascontiguousarray(bars[:, BAR.index(name)]) for name in ("high", "low"))
-        blocks = high.reshape(-1, BLOCK).max(axis=1), low.reshape(-1, BLOCK).min(axis=1)
-        return Rows(*on_device((np.int32(height), ts, high, low, *blocks, bars)))
+        ts[: len(self.ts)] = self.ts
+        kinds = {"fill_row": np.int32, "dead": np.bool_}
+        columns = [
+            ts if name == "ts" else stretched(getattr(self, name), kinds.get(name, np.float64))
+            for name in Rows._fields
+            if name != "count"
+        ]
+        return Rows(*on_device((np.int32(len(self.ts)), *columns)))
 
     @cached_property
-    def highest(self) -> np.ndarray:
+    def highest(self) -> list[np.ndarray]:
         return range_table(self.high, np.maximum)
 
     @cached_property
-    def lowest(self) -> np.ndarray:
+    def lowest(self) -> list[np.ndarray]:
         return range_table(self.low, np.minimum)
 
     @cached_property
@@ -189,25 +193,29 @@ def fill_rows(
     return row, gone > execution.max_gap_seconds
 
 
-def range_table(values: np.ndarray, best: Any) -> np.ndarray:
-    """Sparse table (levels, rows): level k holds the best of values[i : i + 2**k] (Bender & Farach-Colton 2000,
-    section 3); where that runs over the end, what is there is not used."""
-    levels = np.tile(values, (max(len(values).bit_length(), 1), 1))
-    for k in range(1, len(levels)):
-        half = 1 << (k - 1)
-        best(levels[k - 1, :-half], levels[k - 1, half:], out=levels[k, :-half])
+def range_table(values: np.ndarray, best: Any) -> list[np.ndarray]:
+    """Sparse table: level k holds the best of values[i : i + 2**k] (Bender & Farach-Colton 2000, section 3)."""
+    levels = [values]
+    width = 1
+    while 2 * width <= len(values):
+        previous = levels[-1]
+        levels.append(best(previous[:-width], previous[width:]))
+        width *= 2
     return levels
 
 
-def range_value(levels: np.ndarray, first: np.ndarray, last: np.ndarray, best: Any) -> np.ndarray:
+def range_value(levels: list[np.ndarray], first: np.ndarray, last: np.ndarray, best: Any) -> np.ndarray:
     """Best value of rows first..last, both included; NaN where the range is empty."""
+    out = np.full(len(first), np.nan)
     length = last - first + 1
+    some = length > 0
     # Exact for lengths below 2**52.
-    level = np.frexp(np.maximum(length, 1).astype(float))[1] - 1
-    start, height = np.minimum(first, levels.shape[1] - 1), levels.shape[1]
-    table, flat = level * height, levels.ravel()
-    found = best(flat[table + start], flat[table + np.maximum(last + 1 - (1 << level), 0)])
-    return np.where(length > 0, found, np.nan)
+    exponent = np.frexp(np.maximum(length, 1).astype(float))[1] - 1
+    for k in np.unique(exponent[some]):
+        at = some & (exponent == k)
+        table = levels[int(k)]
+        out[at] = best(table[first[at]], table[last[at] + 1 - (1 << int(k))])
+    return out
 
 
 def _optional(frame: pl.DataFrame, name: str, dtype: Any, default: Any) -> pl.Series:

@@ -95,18 +95,10 @@ def proved(strategy, params=None, *, cuts=3, seed=0, scene=SCENE, run=replay):
     return prove_callback(strategy, params or {}, scene, run, cuts=cuts, seed=seed)
 
 
-EVERY = [*COLUMNAR, cheats.ModuleState, cheats.InstanceState, cheats.Dice]
-#: Leaks of one to a few rows, which a cut must hit.
-SHORT = [cheaters.NegativeShift, cheaters.SameBarRegime, cheaters.UnclosedBar, cheaters.BackwardFill]
-
-
 @pytest.mark.parametrize(
-    ("cheat", "seed"),
-    [
-        *((cheat, number % 5) for number, cheat in enumerate(EVERY)),
-        *((cheat, seed) for cheat in SHORT for seed in (5, 6)),
-    ],
+    "cheat", [*COLUMNAR, cheats.ModuleState, cheats.InstanceState, cheats.Dice], ids=lambda cls: cls.__name__
 )
+@pytest.mark.parametrize("seed", [0, 1, 2])
 def test_a_cheat_is_convicted_whatever_the_seed(cheat, seed):
     proof = prove(cheat, seed=seed)
     assert not proof.ok
@@ -156,7 +148,7 @@ def test_the_verdict_names_the_columns_that_are_read_ahead():
     ],
 )
 def test_an_honest_strategy_is_acquitted(strategy, params):
-    proof = prove(strategy, params, cuts=3)
+    proof = prove(strategy, params, cuts=6)
     assert proof.ok, proof.detail
     assert proof.runs > 30
 
@@ -224,8 +216,8 @@ def test_memory_in_a_module_beside_the_strategy_is_taken_away(tmp_path, monkeypa
 
 
 def test_delayed_entries_own_state_and_own_fills_raise_no_false_alarm():
-    for seed in (0, 1):
-        proof = proved(cheats.Patient, cuts=3, seed=seed)
+    for seed in range(3):
+        proof = proved(cheats.Patient, cuts=6, seed=seed)
         assert proof.ok, proof.detail
     assert len(replay(cheats.Patient({}), SCENE).decisions) > 10
 
@@ -303,7 +295,7 @@ def test_a_pair_on_two_clocks_raises_no_false_alarm(delay):
     scene = Scene(late, None, {"Y": OTHER})
     assert len(replay_pair(_Pair({}), scene).trades) > 20
     for seed in (0, 1):
-        proof = proved(_Pair, scene=scene, run=replay_pair, cuts=3, seed=seed)
+        proof = proved(_Pair, scene=scene, run=replay_pair, cuts=6, seed=seed)
         assert proof.ok, proof.detail
 
 
@@ -324,7 +316,7 @@ class _PairThief(_Pair):
 
 
 def test_a_reference_bar_read_by_its_start_is_found_in_the_engine():
-    proof = proved(_PairThief, scene=Scene(FRAME, None, {"Y": OTHER}), run=replay_pair, cuts=3)
+    proof = proved(_PairThief, scene=Scene(FRAME, None, {"Y": OTHER}), run=replay_pair, cuts=6)
     assert not proof.ok
 
 
@@ -356,7 +348,7 @@ def with_reference(strategy, scene):
 def test_a_reference_bar_that_has_only_begun_keeps_its_open_and_hides_its_close():
     scene = Scene(FRAME, None, {"Y": OTHER})
     assert not proved(_ByStart, scene=scene, run=with_reference).ok
-    proof = proved(_ByAvailability, scene=scene, run=with_reference, cuts=3)
+    proof = proved(_ByAvailability, scene=scene, run=with_reference, cuts=6)
     assert proof.ok, proof.detail
 
 
