@@ -1,5 +1,7 @@
 """Judge strategies: composite score, kill rules, the joint test over every trial, rankings and candidates."""
 
+from argus_core.evaluation.documents import rankings_document, write_document, write_json
+from argus_core.evaluation.error_budget import ERROR_BUDGET_SCHEMA
 from argus_core.evaluation.joint import BENCHMARK_STRATEGY
 from argus_core.evaluation.kill import KillReason, read_thresholds, resolve_thresholds
 from argus_core.evaluation.verdict import (
@@ -8,14 +10,12 @@ from argus_core.evaluation.verdict import (
     RANKING_SCHEMA,
     Evaluation,
     evaluate,
-    rankings_document,
-    write_document,
-    write_json,
 )
 
 __all__ = [
     "BENCHMARK_STRATEGY",
     "CANDIDATE_SCHEMA",
+    "ERROR_BUDGET_SCHEMA",
     "KILLED_SCHEMA",
     "RANKING_SCHEMA",
     "Evaluation",

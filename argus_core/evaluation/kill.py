@@ -12,7 +12,7 @@ from argus_core.evaluation.scoring import number, regime_share
 from argus_core.settings import EvaluationSettings, ExperimentSettings, KillThresholds, read_yaml
 
 #: Reasons that only ``evaluation.deploy_gates`` switches on.
-DEPLOY_GATES = frozenset({"slippage_sensitivity", "walk_forward_penalty", "reality_check_failed"})
+DEPLOY_GATES = frozenset({"slippage_sensitivity", "walk_forward_penalty", "reality_check_failed", "error_budget"})
 
 
 @dataclass(frozen=True)
@@ -263,7 +263,11 @@ def _deflated(run: Mapping[str, Any], _c: Any, _s: Any, t: KillThresholds) -> Ki
 
 def _joint(run: Mapping[str, Any], _c: Any, _s: Any, t: KillThresholds) -> KillReason | None:
     alpha, value = t.reality_check_alpha, number(run, "joint_p")
-    if alpha is None or (value is not None and value < alpha):
+    if alpha is None:
+        return None
+    level = number(run, "joint_level")
+    level = alpha if level is None else level
+    if value is not None and value < level:
         return None
     t_value, critical = number(run, "t_value"), number(run, "critical_t")
     trials = int(number(run, "n_trials") or 1)
@@ -274,13 +278,30 @@ def _joint(run: Mapping[str, Any], _c: Any, _s: Any, t: KillThresholds) -> KillR
         if t_value is not None and t_value > 0:
             remedy += f": at this pace about {(critical / t_value) ** 2:.1f} times as many days, or fewer trials"
         remedy += "."
+    lowered = f" (what the error budget allows this look, not {alpha:g})" if level < alpha else ""
     return KillReason(
         "reality_check_failed",
         value,
-        alpha,
+        level,
         f"In the joint test of {trials} trials the probability of such a result by luck {shown}; "
-        f"below {alpha:g} is asked for.",
+        f"below {level:.3g} is asked for{lowered}.",
         remedy,
+    )
+
+
+def _budget(run: Mapping[str, Any], _c: Any, _s: Any, t: KillThresholds) -> KillReason | None:
+    look, value = run.get("look"), number(run, "joint_p")
+    if t.reality_check_alpha is None or look is None or look.is_look or run.get("trial_id") in look.standing:
+        return None
+    if value is None or value >= look.level:
+        return None  # the joint test says it already
+    return KillReason(
+        "error_budget",
+        value,
+        look.level,
+        f"It would pass the joint test now, but this cycle is not a look: {look.why}. Who tests every day is right by "
+        "luck sooner or later.",
+        f"The next look, in {look.days_to_next} days of data; its level depends on what earlier looks found.",
     )
 
 
@@ -295,6 +316,68 @@ def _overfit(run: Mapping[str, Any], _c: Any, _s: Any, t: KillThresholds) -> Kil
         f"In {value:.0%} of all splits the best set in sample falls into the worse half out of sample.",
         f"A smaller or better founded grid, until at most {t.pbo_max:.0%} of the splits do so.",
     )
+
+
+def _leave_one_out(run: Mapping[str, Any], _c: Any, _s: Any, t: KillThresholds) -> KillReason | None:
+    limit = t.leave_one_out_mean_min
+    if limit is None:
+        return None
+    left = {
+        "regime": number(run, "worst_mean_without_regime"),
+        "period": number(run, "worst_mean_without_fold"),
+    }
+    measured = {name: value for name, value in left.items() if value is not None}
+    if not measured:
+        return None
+    name = min(measured, key=lambda one: measured[one])
+    value = measured[name]
+    if value >= limit:
+        return None
+    return KillReason(
+        "leave_one_out",
+        value,
+        limit,
+        f"Without its best {name} the mean return per {'trade' if name == 'regime' else 'day'} is {value:.3%}; "
+        f"{limit:.3%} is the least.",
+        f"A profit that does not need one single {name}.",
+    )
+
+
+def _entry(run: Mapping[str, Any], _c: Any, _s: Any, t: KillThresholds) -> KillReason | None:
+    limit, value = t.entry_p_max, number(run, "entry_p")
+    if limit is None or value is None or value <= limit:
+        return None
+    excess = number(run, "entry_excess_bp")
+    shown = "" if excess is None else f" ({excess:+.1f} bp a trade against random ones)"
+    return KillReason(
+        "entry_not_significant",
+        value,
+        limit,
+        f"Random entries at the same times of day with the same holding do as well in {value:.0%} of draws{shown}; "
+        f"{limit:.0%} is the most.",
+        "An entry rule that beats random entries, or a claim that rests on the exits and is tested as such.",
+    )
+
+
+def _custom(run: Mapping[str, Any], _c: Any, _s: Any, t: KillThresholds) -> KillReason | None:
+    """The first of the config's own limits that a run breaks; a metric that was not measured kills nothing."""
+    for metric, limit in sorted(t.custom.items()):
+        value = number(run, metric)
+        if value is None:
+            continue
+        for bound, broken, word in (
+            (limit.min, limit.min is not None and value < limit.min, "least"),
+            (limit.max, limit.max is not None and value > limit.max, "most"),
+        ):
+            if broken:
+                return KillReason(
+                    f"custom:{metric}",
+                    value,
+                    bound,
+                    f"Its {metric.replace('_', ' ')} is {value:.4g}; {bound:.4g} is the {word} that the config allows.",
+                    f"A {metric.replace('_', ' ')} of at {word} {bound:.4g}, or another limit in the config.",
+                )
+    return None
 
 
 _RULES: tuple[_Rule, ...] = (
@@ -340,5 +423,9 @@ _RULES: tuple[_Rule, ...] = (
     _slippage,
     _deflated,
     _joint,
+    _budget,
     _overfit,
+    _leave_one_out,
+    _entry,
+    _custom,
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,19 +10,19 @@ from typing import Any
 
 import polars as pl
 
-from argus_core.evaluation.joint import BENCHMARK_STRATEGY, align_returns, grid_overfitting, joint_test
+from argus_core.evaluation.error_budget import ERROR_BUDGET_SCHEMA, Look, close_look, earlier_rows, open_look
+from argus_core.evaluation.inference import TrialSet, deflation
+from argus_core.evaluation.joint import (
+    BENCHMARK_STRATEGY,
+    AlignedReturns,
+    align_returns,
+    grid_overfitting,
+    joint_test,
+)
 from argus_core.evaluation.kill import KillReason, kill_reasons, read_thresholds, resolve_thresholds
 from argus_core.evaluation.scoring import composite_score, number, score_components
-from argus_core.evaluation.sharpe import (
-    deflated_sharpe,
-    deflated_sharpe_of_maximum,
-    deflated_threshold,
-    luck_variance,
-    probabilistic_sharpe,
-    track_record_of_maximum,
-)
-from argus_core.market.lake import write_atomically
-from argus_core.settings import EvaluationSettings, ExperimentSettings, KillThresholds
+from argus_core.experiments.ledger import lineage, with_trial_ids
+from argus_core.settings import EvaluationSettings, ExperimentSettings
 
 #: Metrics carried from the run row into rankings and candidates.
 CARRIED = (
@@ -52,6 +51,7 @@ _COUNTS = ("n_days", "n_trades", "days_per_year")
 RANKING_SCHEMA: Mapping[str, Any] = {
     "rank": pl.Int32,
     "run_id": pl.String,
+    "trial_id": pl.String,
     "role": pl.String,
     "strategy": pl.String,
     "symbol": pl.String,
@@ -69,6 +69,7 @@ RANKING_SCHEMA: Mapping[str, Any] = {
     "joint_p": pl.Float64,
     "t_value": pl.Float64,
     "critical_t": pl.Float64,
+    "joint_level": pl.Float64,
     "pbo": pl.Float64,
     "killed": pl.Boolean,
     "n_kill_reasons": pl.Int32,
@@ -99,13 +100,16 @@ class Evaluation:
 
     ``rankings``: one row per run, by score, ties by run_id. ``killed``: one row per run and reason. ``candidates``: the
     best surviving run per strategy and symbol; ``alternatives`` lists the other survivors as JSON. ``joint_test``: the
-    joint bootstrap test, thresholds and PBO per grid.
+    joint bootstrap test, thresholds and PBO per grid. ``lineage``: every trial ever tried (`LINEAGE_SCHEMA`).
+    ``budget``: the error budget's rows up to this cycle's, which is the last (`ERROR_BUDGET_SCHEMA`).
     """
 
     rankings: pl.DataFrame
     killed: pl.DataFrame
     candidates: pl.DataFrame
     joint_test: dict[str, Any]
+    lineage: pl.DataFrame
+    budget: pl.DataFrame
 
 
 def evaluate(
@@ -115,20 +119,28 @@ def evaluate(
     settings: EvaluationSettings,
     experiment: ExperimentSettings,
     *,
+    earlier_trials: pl.DataFrame | None = None,
+    retired: pl.DataFrame | None = None,
+    budget: pl.DataFrame | None = None,
     benchmark: pl.DataFrame | None = None,
     threshold_overrides: Mapping[str, Any] | None = None,
 ) -> Evaluation:
     """Score, test and judge every run.
 
-    Every run but those of `BuyAndHold` is a trial of the joint test, failed and zero-trade runs as series of zeros. A
-    run survives when no kill reason applies; the joint test kills every run that StepM does not mark. The deflated
-    Sharpe counts the trials of the ledger on the date of the runs (and any run missing there); the gate reads its
-    null-variance form (``dsr``), the classic one is reported beside it (``dsr_classic``).
+    Every run but those of `BuyAndHold` is a trial of the joint test, failed and zero-trade runs as series of zeros, and
+    so is every retired trial. A run survives when no kill reason applies; the joint test kills every run that StepM
+    does not mark at the level that the error budget allows this cycle (`argus_core.evaluation.error_budget`). The
+    deflated Sharpe counts every trial of the ledger, of all cycles up to this one; the gate reads its null-variance
+    form (``dsr``), the classic one is reported beside it (``dsr_classic``).
 
     Args:
         runs: run rows of one date (any symbols); undefined metrics null or NaN.
         returns: run_id, trade_date, daily_return; missing days of a run count as 0.
-        ledger: trial ledger; rows of other dates are ignored.
+        ledger: trial ledger of this date, and of any earlier one; rows of later dates are ignored.
+        earlier_trials: lineage of the trials before the dates in ``ledger`` (`LINEAGE_SCHEMA`).
+        retired: returns of trials that were tried on the same packs and are no longer among ``runs``
+            (`RETIRED_SCHEMA`).
+        budget: rows of the error budget so far, of any date; those of later cycles are ignored.
         benchmark: symbol, trade_date, daily_return of buy-and-hold; default: the `BuyAndHold` runs among ``runs``.
         threshold_overrides: kill thresholds laid over the config key by key, null switches off; default: the file
             ``settings.kill_thresholds_file`` (relative to the working directory) where one is named.
@@ -139,35 +151,60 @@ def evaluate(
     if threshold_overrides is None and settings.kill_thresholds_file:
         threshold_overrides = read_thresholds(Path(settings.kill_thresholds_file))
     thresholds = resolve_thresholds(settings, experiment, overrides=threshold_overrides)
-    rows = sorted(runs.to_dicts(), key=lambda row: str(row["run_id"])) if not runs.is_empty() else []
+    rows = sorted(with_trial_ids(runs).to_dicts(), key=lambda row: str(row["run_id"])) if not runs.is_empty() else []
     trials = [row for row in rows if row["strategy"] != BENCHMARK_STRATEGY]
-    sharpes = _trial_sharpes(trials, ledger)
-    n_trials = max(1, len(sharpes))
-    lengths = [int(number(row, "n_days") or 0) for row in trials if row.get("status") == "ok"]
-    variance = luck_variance(list(sharpes.values()), min(lengths, default=0))
+    day = max((row["date"] for row in rows if row.get("date") is not None), default=None)
+    known = lineage(ledger if ledger.is_empty() else with_trial_ids(ledger), day, earlier_trials)
+    trial_set = TrialSet.of(trials, known)
 
-    aligned = align_returns(returns, [str(row["run_id"]) for row in trials])
+    idle, idle_returns = _retired_trials(retired, known)
+    aligned = align_returns(
+        pl.concat([returns, idle_returns]) if idle else returns, [str(row["run_id"]) for row in (*trials, *idle)]
+    )
+    alpha = thresholds.reality_check_alpha or 0.05
+    look, history = _look(budget, settings, alpha, day, aligned, trial_set)
     document, per_run = joint_test(
-        trials,
+        [*trials, *idle],
         aligned,
         _benchmark_returns(rows, returns, benchmark, aligned.dates),
         settings.spa,
-        alpha=thresholds.reality_check_alpha or 0.05,
-        n_trials=n_trials,
+        alpha=look.level,
+        n_trials=trial_set.n_trials,
+    )
+    new = int((known["first_date"] == day).sum()) if day is not None and known.height else trial_set.n_trials
+    names = {str(row["run_id"]): str(row["trial_id"]) for row in (*trials, *idle)}
+    row_of_budget = close_look(
+        look,
+        settings.online_fdr,
+        day=day,
+        dates=aligned.dates,
+        lineage_trials=trial_set.n_trials,
+        cycle_trials=len(trials),
+        new_trials=new,
+        p_consistent=document["p_consistent"],
+        promoted=sorted({names[run_id] for run_id, one in per_run.items() if one["joint_p"] < look.level}),
     )
     grids = grid_overfitting(trials, aligned)
     bench = {row["symbol"]: row for row in rows if row["strategy"] == BENCHMARK_STRATEGY}
-    luck = deflated_threshold(n_trials, variance)
-    document |= {"expected_max_sharpe": luck, "trial_variance": variance, "pbo": list(grids.values())}
-    document["thresholds"] = thresholds.model_dump()
-    document["deploy_gates"] = settings.deploy_gates
+    document |= {
+        "n_retired": len(idle),
+        "expected_max_sharpe": trial_set.luck,
+        "trial_variance": trial_set.variance,
+        "pbo": list(grids.values()),
+        "error_budget": row_of_budget.with_columns(pl.col("date", "last_day").cast(pl.String)).row(0, named=True)
+        | {"q": settings.online_fdr.q, "days_to_next": look.days_to_next},
+        "thresholds": thresholds.model_dump(),
+        "deploy_gates": settings.deploy_gates,
+    }
 
     judged: list[dict[str, Any]] = []
     reasons: dict[str, list[KillReason]] = {}
+    dsr_level = thresholds.dsr_min if thresholds.dsr_min and 0 < thresholds.dsr_min < 1 else 0.95
     for row in rows:
         is_trial = row["strategy"] != BENCHMARK_STRATEGY
         extended = row | per_run.get(str(row["run_id"]), {"joint_p": None, "t_value": None})
-        extended |= _deflation(row, n_trials, variance, thresholds) | {"critical_t": document["critical_value"]}
+        extended |= deflation(row, trial_set, dsr_level)
+        extended |= {"critical_t": document["critical_value"], "joint_level": look.level, "look": look}
         grid = grids.get((str(row["strategy"]), str(row["symbol"])))
         extended["pbo"] = grid["pbo"] if grid else None
         same = bench.get(row["symbol"], {})
@@ -192,70 +229,37 @@ def evaluate(
         killed=_killed(judged, reasons),
         candidates=_candidates(survivors),
         joint_test=document,
+        lineage=known,
+        budget=pl.concat([history, row_of_budget]),
     )
 
 
-def write_json(
-    evaluation: Evaluation,
-    *,
-    rankings_dir: Path,
-    killed_path: Path,
-    candidates_path: Path,
-    date: Any,
-    generated_at: str,
-) -> list[Path]:
-    """Write ``strategy_rankings_<date>.json``, the killed and the candidates file; returns their paths.
-
-    Args:
-        date: of the cycle, ``YYYY-MM-DD`` or a date.
-        generated_at: ISO time of writing, given by the caller: nothing here reads a clock.
-    """
-    head = {"generated_at": generated_at, "date": str(date)}
-    killed = [_readable(row) for row in evaluation.killed.iter_rows(named=True)]
-    candidates = [_readable(row) for row in evaluation.candidates.iter_rows(named=True)]
-    documents = {
-        rankings_dir / f"strategy_rankings_{date}.json": rankings_document(
-            evaluation, date=date, generated_at=generated_at
-        ),
-        killed_path: head | {"killed": killed},
-        candidates_path: head | {"candidates": candidates},
-    }
-    for path, document in documents.items():
-        write_document(path, document)
-    return list(documents)
+def _retired_trials(retired: pl.DataFrame | None, known: pl.DataFrame) -> tuple[list[dict[str, Any]], pl.DataFrame]:
+    """(run_id, trial_id, strategy, symbol of retired trials; their returns by run_id), benchmarks left out."""
+    if retired is None or retired.is_empty() or known.is_empty():
+        return [], pl.DataFrame()
+    names = known.filter(pl.col("trial_id").is_in(retired["trial_id"].unique().sort().implode())).filter(
+        pl.col("strategy") != BENCHMARK_STRATEGY
+    )
+    run_id = (pl.lit("retired-") + pl.col("trial_id")).alias("run_id")
+    rows = names.select(run_id, "trial_id", "strategy", "symbol").sort("run_id").to_dicts()
+    mine = retired.join(names.select("trial_id"), on="trial_id", how="semi")
+    return rows, mine.select(run_id, "trade_date", "daily_return")
 
 
-def rankings_document(evaluation: Evaluation, *, date: Any, generated_at: str) -> dict[str, Any]:
-    """Content of ``strategy_rankings_<date>.json``: every run in order, and the joint test."""
-    rankings = [_readable(row) for row in evaluation.rankings.iter_rows(named=True)]
-    return {
-        "generated_at": generated_at,
-        "date": str(date),
-        "experiment_count": len(rankings),
-        "joint_test": evaluation.joint_test,
-        "rankings": rankings,
-    }
-
-
-def write_document(path: Path, document: Mapping[str, Any]) -> None:
-    """Write ``document`` as indented JSON, whole or not at all."""
-    text = json.dumps(document, indent=2, default=str, allow_nan=False) + "\n"
-    write_atomically(path, text.encode())
-
-
-def _trial_sharpes(trials: Sequence[Mapping[str, Any]], ledger: pl.DataFrame) -> dict[str, float | None]:
-    """run_id -> per-period Sharpe of every trial in the ledger of the runs' dates, and of every run itself."""
-    found: dict[str, float | None] = {}
-    if not ledger.is_empty():
-        rows = ledger.filter(pl.col("strategy") != BENCHMARK_STRATEGY)
-        dates = {row["date"] for row in trials if row.get("date") is not None}
-        if dates:
-            rows = rows.filter(pl.col("date").is_in(sorted(dates)))
-        for row in rows.sort("run_id").iter_rows(named=True):
-            found[str(row["run_id"])] = number(row, "sharpe_period")
-    for row in trials:
-        found[str(row["run_id"])] = number(row, "sharpe_period")
-    return found
+def _look(
+    budget: pl.DataFrame | None,
+    settings: EvaluationSettings,
+    alpha: float,
+    day: Any,
+    aligned: AlignedReturns,
+    trial_set: TrialSet,
+) -> tuple[Look, pl.DataFrame]:
+    """(what the error budget allows, its earlier rows)."""
+    empty = pl.DataFrame(schema=dict(ERROR_BUDGET_SCHEMA))
+    history = earlier_rows(empty if budget is None else budget, day, trial_set.n_trials)
+    look = open_look(history, settings.online_fdr, alpha=alpha, dates=aligned.dates, lineage_trials=trial_set.n_trials)
+    return look, history
 
 
 def _benchmark_returns(
@@ -272,26 +276,6 @@ def _benchmark_returns(
     padding = pl.DataFrame({"run_id": [""] * len(dates), "trade_date": list(dates), "daily_return": [0.0] * len(dates)})
     aligned = align_returns(pl.concat([on_dates, padding.cast(dict(on_dates.schema))]), symbols) if dates else None
     return {} if aligned is None else {symbol: aligned.values[:, i] for i, symbol in enumerate(symbols)}
-
-
-def _deflation(
-    row: Mapping[str, Any], n_trials: int, variance: float, thresholds: KillThresholds
-) -> dict[str, float | int | None]:
-    sharpe, days = number(row, "sharpe_period"), int(number(row, "n_days") or 0)
-    luck = deflated_threshold(n_trials, variance)
-    empty: dict[str, float | int | None] = {"n_trials": n_trials, "expected_max_sharpe": luck}
-    if sharpe is None:
-        return empty | {"dsr": None, "dsr_classic": None, "psr": None, "min_track_record_days": None}
-    skew, kurtosis = number(row, "skew") or 0.0, number(row, "kurtosis")
-    moments = {"skew": skew, "kurtosis": 3.0 if kurtosis is None else kurtosis}
-    level = thresholds.dsr_min if thresholds.dsr_min and 0 < thresholds.dsr_min < 1 else 0.95
-    needed = track_record_of_maximum(sharpe, days, n_trials=n_trials, variance=variance, level=level, **moments)
-    return empty | {
-        "dsr": deflated_sharpe_of_maximum(sharpe, days, n_trials=n_trials, variance=variance, **moments),
-        "dsr_classic": deflated_sharpe(sharpe, days, n_trials=n_trials, variance=variance, **moments),
-        "psr": probabilistic_sharpe(sharpe, days, **moments),
-        "min_track_record_days": needed if math.isfinite(needed) else None,
-    }
 
 
 def _judged(
@@ -346,16 +330,3 @@ def _candidates(survivors: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
         ]
         rows.append(dict(best) | {"alternatives": json.dumps(listed)})
     return pl.DataFrame(rows, schema=CANDIDATE_SCHEMA, strict=False)
-
-
-def _readable(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A frame row for a JSON file: nested documents parsed, dates as text."""
-    nested = ("params", "components", "reasons", "alternatives")
-    return {
-        key: json.loads(value) if key in nested and value else (None if value is None else _plain(value))
-        for key, value in row.items()
-    }
-
-
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, str | int | float | bool) else str(value)

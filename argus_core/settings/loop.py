@@ -81,6 +81,13 @@ class ExperimentSettings(Settings):
     lookahead_cuts: int = Field(3, ge=1, description="truncation points of the lookahead proof")
 
 
+class MetricLimit(Settings):
+    """A user's own limits on one column of the run table; null: no limit."""
+
+    min: float | None = None
+    max: float | None = None
+
+
 class KillThresholds(Settings):
     """Defaults are live. A threshold file overrides key by key; null switches one reason off."""
 
@@ -98,6 +105,15 @@ class KillThresholds(Settings):
     mc_p95_drawdown_max: float | None = None
     mc_ruin_prob_max: float | None = None
     mc_fraction_positive_min: float | None = None
+    leave_one_out_mean_min: float | None = Field(
+        None, description="least mean return without the best regime or period; reported always, kills only where set"
+    )
+    entry_p_max: float | None = Field(
+        None, description="largest p-value of the entry rule against random entries; kills only where set"
+    )
+    custom: dict[str, MetricLimit] = Field(
+        default_factory=dict, description="column of the run table -> {min, max}: kill reasons of your own"
+    )
 
 
 class CompositeWeights(Settings):
@@ -129,12 +145,24 @@ class SpaSettings(Settings):
     benchmark: Literal["cash", "buy_and_hold"] = "cash"
 
 
+class OnlineFdrSettings(Settings):
+    """The error budget that all looks of the joint test share (docs/evaluation.md)."""
+
+    method: Literal["lond", "lord++", "e-lond", "none"] = Field("lond", description="none: every cycle is tested alike")
+    q: float = Field(0.10, gt=0, lt=1, description="false discovery rate over all looks ever made")
+    look_growth: float = Field(0.2, gt=0, description="share of new days since the last look that opens the next")
+
+
 class EvaluationSettings(Settings):
     input_dir: str | None = Field(None, description="experiments to judge; default: experiment.output_dir")
     kill_thresholds: KillThresholds = KillThresholds()
     kill_thresholds_file: str | None = None
     weights: CompositeWeights = CompositeWeights()
     spa: SpaSettings = SpaSettings()
+    online_fdr: OnlineFdrSettings = OnlineFdrSettings()
+    useful_sharpe: float = Field(
+        0.5, ge=0, description="annual Sharpe worth having: a run is called dead when its true Sharpe is surely below"
+    )
     rankings_output_dir: str = "data/rankings"
     killed_output_path: str = "data/rankings/killed.json"
     candidate_set_output_path: str = "data/rankings/candidate_set.json"

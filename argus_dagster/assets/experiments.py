@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import polars as pl
@@ -17,7 +17,10 @@ from argus_dagster.partitions import Partitions, date_symbol_key, days_by_symbol
 from argus_dagster.stage import across_symbols, by_symbol, stamps_hash
 from argus_dagster.workspace import Workspace
 
-TABLES = ("experiments", "experiment_trades", "experiment_returns", "trial_ledger")
+if TYPE_CHECKING:
+    from argus_core.experiments import ExperimentSet
+
+TABLES = ("experiments", "experiment_trades", "experiment_returns", "trial_ledger", "retired_returns")
 
 #: What a pack is sealed from: tables by symbol, and tables across symbols.
 SERIES, ACROSS = ("bars", "outcomes", "regimes"), ("risk_flow", "market_risk")
@@ -76,16 +79,26 @@ def experiments_current(workspace: Workspace, symbol: str, day: date) -> bool:
     return all(stamp is not None and stamp.inputs_hash == inputs for stamp in stamps)
 
 
-def with_earlier_trials(workspace: Workspace, keys: dict[str, str | date], ledger: pl.DataFrame) -> pl.DataFrame:
-    """The ledger of this run and every configuration tried before on the partition, each once, its newest row.
+def with_earlier_trials(
+    workspace: Workspace, keys: dict[str, str | date], found: "ExperimentSet"
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """(ledger, retired returns): what was ever tried on the partition, not only what this run tried.
 
-    Deflation counts what was ever tried: a sweep that is cut down after a look at its results keeps its trials.
+    The ledger counts the trials, the returns bring them into the joint test as long as their pack is the present one:
+    other data would not be the same days.
     """
-    if not workspace.results.exists("trial_ledger", **keys):
-        return ledger
-    known = workspace.results.read("trial_ledger", **keys)
-    earlier = known.join(ledger, on=["strategy", "symbol", "params"], how="anti", nulls_equal=True)
-    return pl.concat([ledger, earlier.select(ledger.columns)]).sort("strategy", "params", "run_id")
+    from argus_core.experiments.ledger import RETIRED_SCHEMA, retired_returns, with_earlier_trials
+
+    lake, retired = workspace.results, pl.DataFrame(schema=dict(RETIRED_SCHEMA))
+    if not all(lake.exists(table, **keys) for table in TABLES):
+        return found.ledger, retired
+    ledger = with_earlier_trials(found.ledger, lake.read("trial_ledger", **keys))
+    runs = lake.read("experiments", **keys)
+    if set(runs["pack_hash"]) == set(found.runs["pack_hash"]):
+        retired = retired_returns(
+            runs, lake.read("experiment_returns", **keys), lake.read("retired_returns", **keys), found.runs
+        )
+    return ledger, retired
 
 
 def run_partition(workspace: Workspace, symbol: str, day: date) -> PartitionRuns:
@@ -103,10 +116,9 @@ def run_partition(workspace: Workspace, symbol: str, day: date) -> PartitionRuns
     output = project.resolve(project.loop.experiment.output_dir)
     journal = ReplayJournal(output / "journal" / symbol / str(day))
     found = run_experiments(pack, project, calendar=workspace.calendar, journal=journal)
-    ledger = with_earlier_trials(workspace, keys, found.ledger)
-    frames = (found.runs, found.trades, found.returns, ledger)
+    frames = (found.runs, found.trades, found.returns, *with_earlier_trials(workspace, keys, found))
     write_manifests(output, symbol, day, found.manifests)
-    # `experiments` is written last: its footer says that the other three are there.
+    # `experiments` is written last: its footer says that the others are there.
     for table, frame in reversed(list(zip(TABLES, frames, strict=True))):
         workspace.results.write(
             table,

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 RESULTS = ("rankings", "killed", "candidates")
 
+#: What a cycle hands on to later ones, whole up to its date: every trial ever tried, and the error budget spent.
+MEMORY = ("trial_lineage", "error_budget")
+
 SHOWN = ("rank", "strategy", "symbol", "score", "sharpe", "dsr", "verdict", "params")
 
 
@@ -49,8 +52,30 @@ def open_cycle(workspace: Workspace, day: date) -> Cycle:
     ]
     thresholds = settings.kill_thresholds_file
     overrides = workspace.project.resolve(thresholds).read_text() if thresholds else ""
-    found = [s.data_hash if s else "-" for s in stamps]
+    before = previous_day(workspace, day)
+    memory = [workspace.results.stamp(table, date=before) for table in MEMORY] if before else []
+    found = [s.data_hash if s else "-" for s in (*stamps, *memory)]
     return Cycle(day, symbols, hash_of([*found, settings.config_hash, overrides, ",".join(symbols)]))
+
+
+def previous_day(workspace: Workspace, day: date) -> date | None:
+    """The newest date before ``day`` that was judged."""
+    earlier = [keys["date"] for keys in workspace.results.partitions("error_budget") if keys["date"] < day.isoformat()]
+    return date.fromisoformat(max(earlier)) if earlier else None
+
+
+def read_memory(workspace: Workspace, day: date) -> tuple[pl.DataFrame | None, pl.DataFrame | None]:
+    """(lineage of earlier trials, error budget so far) of a cycle.
+
+    Rows of the cycle's own date remember what was asked of it before, with fewer trials.
+    """
+    before = previous_day(workspace, day)
+    lake = workspace.results
+    trials = lake.read("trial_lineage", date=before) if before else None
+    spent = [lake.read("error_budget", date=before)] if before else []
+    if lake.exists("error_budget", date=day):
+        spent.append(lake.read("error_budget", date=day).filter(pl.col("date") == day))
+    return trials, pl.concat(spent) if spent else None
 
 
 def read_cycle(workspace: Workspace, cycle: Cycle, table: str) -> pl.DataFrame:
@@ -72,6 +97,7 @@ def judge(workspace: Workspace, cycle: Cycle) -> "Evaluation":
             f"rankings {cycle.day}: no experiments that rest on the data, settings and code as they are. "
             "Materialise `experiments` of this date first (argus loop --once)."
         )
+    earlier, budget = read_memory(workspace, cycle.day)
     workspace.evaluations.clear()
     workspace.evaluations[cycle.inputs] = evaluate(
         runs,
@@ -79,6 +105,9 @@ def judge(workspace: Workspace, cycle: Cycle) -> "Evaluation":
         read_cycle(workspace, cycle, "trial_ledger"),
         project.loop.evaluation,
         project.loop.experiment,
+        earlier_trials=earlier,
+        retired=read_cycle(workspace, cycle, "retired_returns"),
+        budget=budget,
         threshold_overrides=read_thresholds(project.resolve(thresholds)) if thresholds else None,
     )
     return workspace.evaluations[cycle.inputs]
@@ -90,15 +119,17 @@ def decided_at(workspace: Workspace, day: date) -> str:
 
 
 def store(workspace: Workspace, cycle: Cycle, evaluation: "Evaluation") -> dict[str, str]:
-    """Write the three tables and the JSON files of a cycle; return the data hash of each table."""
+    """Write the tables and the JSON files of a cycle; return the data hash of each table."""
     from argus_core.evaluation import rankings_document, write_document, write_json
 
     day = cycle.day
     hashes = {}
-    for name in RESULTS:
+    frames = {name: getattr(evaluation, name) for name in RESULTS}
+    frames |= dict(zip(MEMORY, (evaluation.lineage, evaluation.budget), strict=True))
+    for name, frame in frames.items():
         written = workspace.results.write(
             name,
-            getattr(evaluation, name),
+            frame,
             keys={"date": day},
             config_hash=workspace.project.loop.evaluation.config_hash,
             producer=name,
@@ -165,8 +196,9 @@ def build(partitions: Partitions) -> list[Any]:
         for day in days:
             cycle = open_cycle(workspace, day)
             evaluation = judge(workspace, cycle)
-            for name, version in store(workspace, cycle, evaluation).items():
-                versions[name].append(version)
+            stored = store(workspace, cycle, evaluation)
+            for name in RESULTS:
+                versions[name].append(stored[name])
                 context.add_asset_metadata(
                     _metadata(evaluation, name), asset_key=dg.AssetKey(name), partition_key=day.isoformat()
                 )

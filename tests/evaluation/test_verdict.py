@@ -100,12 +100,16 @@ def test_zero_trade_and_failed_runs_are_trials(cycle, run_row, ledger_of):
     assert verdict.rankings.filter(first)["n_trials"][0] > few.rankings.filter(first)["n_trials"][0]
 
 
-def test_the_ledger_of_the_date_counts_even_without_runs(cycle):
+def test_every_trial_of_the_ledger_counts_once_even_without_runs(cycle):
     runs, returns, ledger = cycle([0.2, 0.1])
-    more = ledger.with_columns(pl.col("run_id") + "-dropped")
-    other_day = ledger.with_columns(pl.col("run_id") + "-older", date=pl.lit(date(2024, 1, 2)))
-    verdict = judge((runs, returns, pl.concat([ledger, more, other_day])))
+    dropped = ledger.with_columns(pl.col("run_id") + "-dropped", params=pl.lit('{"n":"dropped"}')).head(1)
+    again = ledger.with_columns(pl.col("run_id") + "-older", date=pl.lit(date(2024, 1, 2)))
+    abandoned = dropped.with_columns(params=pl.lit('{"n":"abandoned"}'), date=pl.lit(date(2023, 1, 3)))
+    later = dropped.with_columns(params=pl.lit('{"n":"later"}'), date=pl.lit(date(2030, 1, 2)))
+    verdict = judge((runs, returns, pl.concat([ledger, dropped, again, abandoned, later])))
     assert verdict.joint_test["n_trials"] == 4
+    assert verdict.lineage["generation"].to_list() == [1, 2, 2, 3]
+    assert verdict.lineage.sort("evaluations")["evaluations"].to_list() == [1, 1, 2, 2]
 
 
 def test_a_lone_run_is_not_deflated(cycle):
