@@ -374,8 +374,10 @@ def provenance(summary: Mapping[str, Any], runs: pl.DataFrame, evaluation: Evalu
                 f" and {len(distinct) - 12} more" if len(distinct) > 12 else ""
             )
             entries.append((name.replace("_", " "), Html(f'<span class="mono">{text(listed)}</span>')))
-    limits = {k: v for k, v in evaluation.joint_test["thresholds"].items() if v is not None}
-    shown = " · ".join(f"{name} {value:g}" for name, value in limits.items())
+    limits = dict(evaluation.joint_test["thresholds"])
+    own = limits.pop("custom", {})
+    limits |= {f"{name} {bound}": value for name, one in own.items() for bound, value in one.items()}
+    shown = " · ".join(f"{name} {value:g}" for name, value in limits.items() if value is not None)
     entries.append(("kill thresholds", Html(f'<span class="mono">{text(shown)}</span>')))
     entries.append(("joint test", Html(f'<span class="mono">{text(evaluation.joint_test["method"])}</span>')))
     return section("Provenance", "The same inputs give the same report, byte for byte.", definitions(entries))

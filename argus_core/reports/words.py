@@ -28,7 +28,10 @@ REASON_WORDS: Mapping[str, str] = {
     "slippage_sensitivity": "costs eat the edge",
     "dsr_below_threshold": "not above luck (DSR)",
     "reality_check_failed": "fails the joint test",
+    "error_budget": "no look is due",
     "pbo": "overfit grid",
+    "leave_one_out": "needs one regime or period",
+    "entry_not_significant": "entries no better than random",
 }
 
 CONSTRAINT_WORDS: Mapping[str, str] = {
