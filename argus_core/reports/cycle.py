@@ -11,7 +11,7 @@ import polars as pl
 
 from argus_core.evaluation.joint import align_returns
 from argus_core.market.lake import write_atomically
-from argus_core.reports import sections
+from argus_core.reports import evidence, sections
 from argus_core.reports.figures import drawdown_figure, equity_figure, fan_figure, plotly_script, sharpe_figure
 from argus_core.reports.page import page, section
 from argus_core.reports.words import parameters
@@ -55,6 +55,8 @@ def cycle_report(
             _growth(evaluation.rankings, shown, returns),
             sections.ranking(evaluation.rankings),
             _evidence(evaluation),
+            evidence.error_budget(evaluation),
+            evidence.ledger_growth(evaluation),
             sections.kills(evaluation),
             _fans(shown, trades, metrics),
             sections.costs(shown, metrics),
@@ -107,7 +109,7 @@ def _evidence(evaluation: Evaluation) -> str:
         luck = float(evaluation.joint_test["expected_max_sharpe"]) * year**0.5
         mean = float(np.mean(held.to_numpy())) if len(held) else None
         figure = sharpe_figure("sharpes", sharpes, luck=luck, benchmark=mean)
-    return sections.joint(evaluation, figure)
+    return evidence.joint(evaluation, figure)
 
 
 def _fans(shown: Sequence[Mapping[str, Any]], trades: pl.DataFrame, metrics: Mapping[str, Mapping[str, Any]]) -> str:

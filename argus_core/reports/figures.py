@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    import polars as pl
     from numpy.typing import NDArray
 
     #: Label -> (n,) daily returns.
@@ -175,6 +176,42 @@ def sharpe_figure(name: str, sharpes: Sequence[float], *, luck: float, benchmark
             font={"color": colour, "size": 12},
         )
     return _html(figure, name, height=290, y_title="runs", x_title="annual Sharpe ratio", top=44)
+
+
+def budget_figure(name: str, looks: pl.DataFrame) -> str:
+    """Level and joint p-value of every look (log scale), and the share of the budget left after it."""
+    graph = load_plotly()
+    x = [str(day) for day in looks["date"]]
+    figure = graph.Figure()
+    _add_line(graph, figure, x, looks["level"].to_numpy(), "level of the look", _INK, "dot", 1.6, "%{y:.4f}")
+    figure.add_trace(
+        graph.Scatter(
+            x=x,
+            y=looks["p_consistent"].to_list(),
+            mode="markers",
+            name="joint p",
+            marker={"size": 9, "color": [GAIN if passed else LOSS for passed in looks["passed"]]},
+            hovertemplate="joint p %{y:.4f}<extra></extra>",
+        )
+    )
+    figure.update_yaxes(type="log")
+    return _html(figure, name, height=260, y_title="probability", top=28)
+
+
+def ledger_figure(name: str, grown: pl.DataFrame) -> str:
+    """Trials ever tried, by the date of their first cycle."""
+    graph = load_plotly()
+    figure = graph.Figure(
+        graph.Scatter(
+            x=[str(day) for day in grown["first_date"]],
+            y=grown["new"].cum_sum().to_list(),
+            mode="lines+markers",
+            line={"color": SERIES[0], "width": 2, "shape": "hv"},
+            hovertemplate="%{y} trials<extra></extra>",
+        )
+    )
+    figure.update_yaxes(rangemode="tozero")
+    return _html(figure, name, height=220, y_title="trials ever tried")
 
 
 def _styled(lines: Mapping[str, Any], benchmarks: Mapping[str, Any]) -> list[tuple[str, str, str, float, Any]]:

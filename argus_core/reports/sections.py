@@ -198,50 +198,6 @@ def _verdict_chips(row: Mapping[str, Any]) -> str:
     return f'<span title="{text(row["verdict"])}">{shown}</span>'
 
 
-def joint(evaluation: Evaluation, figure: str) -> str:
-    """The joint test: what was asked of the data, and what they said."""
-    test = evaluation.joint_test
-    needed = DASH if test["critical_value"] is None else f"{test['critical_value']:.2f}"
-    entries: list[tuple[str, object]] = [
-        ("Best t-value", f"{test['statistic']:.2f}, and {needed} was needed"),
-        ("p lower · consistent · upper", " · ".join(f"{test[f'p_{k}']:.3f}" for k in ("lower", "consistent", "upper"))),
-        ("Reality Check p (unscaled)", f"{test['p_reality_check']:.3f}"),
-        ("Trials tested · in the ledger", f"{test['n_tested']:,} · {test['n_trials']:,}"),
-        ("Days · resamples", f"{test['n_observations']:,} · {test['resamples']:,}"),
-        ("Benchmark", {"cash": "cash", "buy_and_hold": "buying and holding"}[test["benchmark"]]),
-        ("Marked by StepM", plural(len(test["survivors"]), "run")),
-    ]
-    if test["block_length"] is not None:
-        entries.append(
-            (
-                "Mean block",
-                f"{test['block_length']:.1f} days; p at half and double: "
-                + " · ".join(f"{test[f'p_consistent_{k}_block']:.3f}" for k in ("half", "double")),
-            )
-        )
-    if test["detail"]:
-        entries.append(("Note", test["detail"]))
-    grids = sorted(test["pbo"], key=lambda g: (-g["pbo"], g["strategy"], g["symbol"]))[:8]
-    overfit = ""
-    if grids:
-        columns = [Column("Grid"), Column("Sets", "number"), Column("Splits", "number"), Column("PBO", "number")]
-        rows = [
-            [f"{g['strategy']} {g['symbol']}", g["configurations"], f"{g['splits']:,}", percent(g["pbo"], 0)]
-            for g in grids
-        ]
-        overfit = (
-            "<h3>Probability of backtest overfitting</h3>"
-            '<p class="say">How often the best set in one half of the days falls into the worse half of the sets in '
-            "the other. Noise gives about 50 %, with wide scatter.</p>" + table(columns, rows)
-        )
-    say = (
-        "Could luck alone have produced the best of everything that was tried? All trials are resampled together, "
-        "failed ones and those that never traded included, so that trying more makes passing harder."
-    )
-    chart = f"<div><h3>Sharpe ratios of all trials</h3>{figure}</div>" if figure else ""
-    return section("Joint test", say, f'<div class="two"><div>{definitions(entries)}{overfit}</div>{chart}</div>')
-
-
 def kills(evaluation: Evaluation) -> str:
     """What was killed, why, and what would have to change."""
     killed = evaluation.killed

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import sys
+from datetime import date, timedelta
 
 import numpy as np
 import polars as pl
@@ -16,6 +18,8 @@ from argus_core.reports.cycle import chosen_runs
 from argus_core.reports.figures import MissingPlotlyError, resampled_equity
 from argus_core.reports.sections import MOST_ROWS, verdict_in_words
 from argus_core.settings import AllocationSettings, EvaluationSettings, ExperimentSettings
+
+DAY = date(2025, 3, 31)
 
 
 def without_library(path):
@@ -57,6 +61,28 @@ def test_a_survivor_is_the_headline_and_gets_an_allocation_table(live_cycle, tmp
     assert "cap per play" in page
 
 
+def test_the_budget_and_the_ledger_tell_their_history(live_cycle, tmp_path):
+    evaluation = live_cycle.evaluation
+    day = timedelta(days=60)
+    before = evaluation.budget.with_columns(
+        date=pl.lit(DAY - day), lineage_trials=pl.lit(20, pl.Int32), p_consistent=pl.lit(0.4)
+    )
+    older = (
+        evaluation.lineage.filter(pl.col("strategy") != "BuyAndHold")
+        .head(5)
+        .with_columns(pl.col("trial_id") + "x", first_date=pl.lit(DAY - day), last_date=pl.lit(DAY - day))
+    )
+    newer = evaluation.lineage.with_columns(generation=pl.lit(2, pl.Int32))
+    told = dataclasses.replace(
+        evaluation, budget=pl.concat([before, evaluation.budget]), lineage=pl.concat([older, newer])
+    )
+    page = without_library(cycle_report(tmp_path / "r.html", **live_cycle.arguments() | {"evaluation": told}))
+    assert 'id="budget"' in page
+    assert 'id="ledger"' in page
+    assert "2 generations" in page
+    assert "5 trials no longer run" in page
+
+
 def test_every_section_is_there(live_cycle, tmp_path):
     page = without_library(cycle_report(tmp_path / "r.html", **live_cycle.arguments()))
     titles = re.findall(r"<h2>([^<]+)</h2>", page)
@@ -65,6 +91,8 @@ def test_every_section_is_there(live_cycle, tmp_path):
         "Equity and drawdown",
         "Ranking",
         "Joint test",
+        "Error budget",
+        "Ledger",
         "What was killed, and why",
         "Monte Carlo over trades",
         "Costs",

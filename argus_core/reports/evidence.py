@@ -1,0 +1,158 @@
+"""Sections that tell how far a cycle's verdict can be trusted: joint test, error budget, the ledger's growth."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from argus_core.evaluation.joint import BENCHMARK_STRATEGY
+from argus_core.reports.figures import budget_figure, ledger_figure
+from argus_core.reports.page import Column, definitions, section, table
+from argus_core.reports.words import DASH, percent, plural
+
+if TYPE_CHECKING:
+    from argus_core.evaluation import Evaluation
+
+#: Looks and generations named one by one; a line below says how many more there are.
+_LISTED = 12
+
+
+def joint(evaluation: Evaluation, figure: str) -> str:
+    """The joint test: what was asked of the data, and what they said."""
+    test = evaluation.joint_test
+    needed = DASH if test["critical_value"] is None else f"{test['critical_value']:.2f}"
+    entries: list[tuple[str, object]] = [
+        ("Best t-value", f"{test['statistic']:.2f}, and {needed} was needed"),
+        ("p lower · consistent · upper", " · ".join(f"{test[f'p_{k}']:.3f}" for k in ("lower", "consistent", "upper"))),
+        ("Reality Check p (unscaled)", f"{test['p_reality_check']:.3f}"),
+        ("Trials tested · in the ledger", f"{test['n_tested']:,} · {test['n_trials']:,}"),
+        ("Days · resamples", f"{test['n_observations']:,} · {test['resamples']:,}"),
+        ("Benchmark", {"cash": "cash", "buy_and_hold": "buying and holding"}[test["benchmark"]]),
+        ("Marked by StepM", plural(len(test["survivors"]), "run")),
+    ]
+    if test["block_length"] is not None:
+        entries.append(
+            (
+                "Mean block",
+                f"{test['block_length']:.1f} days; p at half and double: "
+                + " · ".join(f"{test[f'p_consistent_{k}_block']:.3f}" for k in ("half", "double")),
+            )
+        )
+    if test["detail"]:
+        entries.append(("Note", test["detail"]))
+    grids = sorted(test["pbo"], key=lambda g: (-g["pbo"], g["strategy"], g["symbol"]))[:8]
+    overfit = ""
+    if grids:
+        columns = [Column("Grid"), Column("Sets", "number"), Column("Splits", "number"), Column("PBO", "number")]
+        rows = [
+            [f"{g['strategy']} {g['symbol']}", g["configurations"], f"{g['splits']:,}", percent(g["pbo"], 0)]
+            for g in grids
+        ]
+        overfit = (
+            "<h3>Probability of backtest overfitting</h3>"
+            '<p class="say">How often the best set in one half of the days falls into the worse half of the sets in '
+            "the other. Noise gives about 50 %, with wide scatter.</p>" + table(columns, rows)
+        )
+    say = (
+        "Could luck alone have produced the best of everything that was tried? All trials are resampled together, "
+        "failed ones and those that never traded included, so that trying more makes passing harder."
+    )
+    chart = f"<div><h3>Sharpe ratios of all trials</h3>{figure}</div>" if figure else ""
+    return section("Joint test", say, f'<div class="two"><div>{definitions(entries)}{overfit}</div>{chart}</div>')
+
+
+def error_budget(evaluation: Evaluation) -> str:
+    """What the joint test has been asked so far, and what it may still be asked."""
+    now = evaluation.joint_test["error_budget"]
+    if now["method"] == "none":
+        return section("Error budget", "Switched off: every cycle is tested at the same level, so luck adds up unseen.")
+    looks = evaluation.budget.filter(pl.col("is_look")).sort("date", "lineage_trials")
+    cycles = evaluation.budget["date"].n_unique()
+    if now["is_look"]:
+        say = f"This cycle is look {now['look']} ({now['why']}): it is tested at {now['level']:.3g}."
+    else:
+        say = (
+            f"This cycle is no look ({now['why']}): nothing new can be promoted. The next one comes in "
+            f"{plural(now['days_to_next'] or 0, 'day')} of data, or with a new trial."
+        )
+    say += (
+        f" {percent(now['remaining'], 0)} of the budget is left. All looks together promote falsely at most "
+        f"{percent(now['q'], 0)} of what they promote."
+    )
+    rows = [
+        [
+            str(row["date"]),
+            row["look"],
+            row["why"],
+            f"{row['n_observations']:,}",
+            f"{row['lineage_trials']:,}",
+            f"{row['level']:.4f}",
+            f"{row['p_consistent']:.4f}",
+            plural(len(json.loads(row["promoted"])), "trial") if row["passed"] else "nothing",
+            percent(row["remaining"], 0),
+        ]
+        for row in looks.tail(_LISTED).iter_rows(named=True)
+    ]
+    columns = [
+        Column("Date"),
+        Column("Look", "number"),
+        Column("Because of", "words"),
+        Column("Days", "number"),
+        Column("Trials ever", "number"),
+        Column("Level", "number"),
+        Column("Joint p", "number"),
+        Column("Passed the joint test"),
+        Column("Budget left", "number"),
+    ]
+    figure = budget_figure("budget", looks) if looks.height > 1 else ""
+    counted = f"<p class='more'>{plural(cycles, 'cycle')}, {plural(looks.height, 'look')}.</p>"
+    return section("Error budget", say, figure, table(columns, rows), counted)
+
+
+def ledger_growth(evaluation: Evaluation) -> str:
+    """How many trials the verdict answers for, and when they came."""
+    trials = evaluation.lineage.filter(pl.col("strategy") != BENCHMARK_STRATEGY)
+    if trials.is_empty():
+        return ""
+    newest = trials["last_date"].max()
+    grown = (
+        trials.group_by("generation", "first_date")
+        .agg(
+            pl.len().alias("new"),
+            pl.col("strategy").unique().sort(),
+            (pl.col("last_date") == newest).sum().alias("alive"),
+        )
+        .sort("generation", "first_date")
+    )
+    rows = [
+        [
+            row["generation"],
+            str(row["first_date"]),
+            f"{row['new']:,}",
+            f"{row['alive']:,}",
+            ", ".join(row["strategy"][:4])
+            + (f" and {len(row['strategy']) - 4} more" if len(row["strategy"]) > 4 else ""),
+        ]
+        for row in grown.tail(_LISTED).iter_rows(named=True)
+    ]
+    columns = [
+        Column("Generation", "number"),
+        Column("First tried"),
+        Column("New trials", "number"),
+        Column("Still tried", "number"),
+        Column("Strategies", "words"),
+    ]
+    dropped = int((trials["last_date"] < newest).sum())
+    say = (
+        f"{plural(trials.height, 'trial')} in {plural(grown.height, 'generation')}. The deflated Sharpe answers for "
+        f"every one of them; {plural(dropped, 'trial')} no longer run, and still count."
+    )
+    figure = ledger_figure("ledger", grown) if grown.height > 1 else ""
+    return section("Ledger", say, figure, table(columns, rows))
+
+
+def _names(strategies: list[str], shown: int = 4) -> str:
+    rest = len(strategies) - shown
+    return ", ".join(strategies[:shown]) + (f" and {rest} more" if rest > 0 else "")
