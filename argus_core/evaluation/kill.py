@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from argus_core.evaluation.scoring import number, regime_share
-from argus_core.settings import EvaluationSettings, ExperimentSettings, KillThresholds, read_yaml
+from argus_core.settings import (
+    EvaluationSettings,
+    ExperimentSettings,
+    KillThresholds,
+    SettingsError,
+    read_yaml,
+)
 
 #: Reasons that only ``evaluation.deploy_gates`` switches on.
 DEPLOY_GATES = frozenset({"slippage_sensitivity", "walk_forward_penalty", "reality_check_failed", "error_budget"})
@@ -45,7 +51,22 @@ def resolve_thresholds(
     if overrides is not None:
         KillThresholds.parse(overrides, source="kill threshold overrides")
         values |= dict(overrides)
-    return KillThresholds.parse(values, source="kill thresholds")
+    thresholds = KillThresholds.parse(values, source="kill thresholds")
+    _check_custom(thresholds)
+    return thresholds
+
+
+def _check_custom(thresholds: KillThresholds) -> None:
+    from argus_core.experiments.rows import RUN_SCHEMA
+
+    numeric = sorted(name for name, kind in RUN_SCHEMA.items() if kind.is_numeric()) + ["dsr", "joint_p", "pbo", "psr"]
+    for name, limit in thresholds.custom.items():
+        if name not in numeric:
+            raise SettingsError(
+                f"kill thresholds: custom.{name} is no number of the run table. Numbers: {', '.join(numeric)}."
+            )
+        if limit.min is None and limit.max is None:
+            raise SettingsError(f"kill thresholds: custom.{name} has neither min nor max. Give one, or leave it out.")
 
 
 def read_thresholds(path: Path) -> dict[str, Any]:

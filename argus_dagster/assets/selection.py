@@ -10,7 +10,7 @@ import polars as pl
 from argus_core.market.lake import LakeError, hash_of
 from argus_dagster.assets.experiments import TABLES, experiment_keys, experiments_current
 from argus_dagster.materialisation import data_version
-from argus_dagster.metadata import counts, preview
+from argus_dagster.metadata import counts, plot, preview
 from argus_dagster.partitions import Partitions
 from argus_dagster.workspace import Workspace
 
@@ -23,6 +23,7 @@ RESULTS = ("rankings", "killed", "candidates")
 MEMORY = ("trial_lineage", "error_budget")
 
 SHOWN = ("rank", "strategy", "symbol", "score", "sharpe", "dsr", "verdict", "params")
+BUDGET_SHOWN = ("date", "is_look", "look", "level", "p_consistent", "passed", "remaining", "why")
 
 
 @dataclass(frozen=True)
@@ -215,6 +216,12 @@ def _metadata(evaluation: "Evaluation", name: str) -> dict[str, Any]:
     if name == "rankings":
         found["top"] = preview(frame, [c for c in SHOWN if c in frame.columns], rows=15)
         found["joint_test"] = dg.MetadataValue.json(evaluation.joint_test)
+        found["error_budget_left"] = float(evaluation.budget["remaining"][-1])
+        found["error_budget"] = preview(evaluation.budget.tail(10), BUDGET_SHOWN, rows=10)
+        grown = evaluation.lineage.group_by("first_date").len().sort("first_date")["len"].cum_sum()
+        found["trials_ever"] = evaluation.lineage.height
+        if grown.len() > 1:
+            found["ledger_growth"] = plot(grown.to_list(), label="trials ever tried")
     elif name == "killed":
         found["kill_reasons"] = counts(kill_counts(frame))
     elif frame.height:

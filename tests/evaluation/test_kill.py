@@ -125,3 +125,33 @@ def test_a_wrong_threshold_file_names_file_key_and_value(tmp_path):
     path.write_text("min_trades: many\n")
     with pytest.raises(SettingsError, match=r"limits.yaml[\s\S]*min_trades[\s\S]*many"):
         read_thresholds(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "limits", "reason"),
+    [
+        ({"worst_mean_without_regime": -0.001}, {"leave_one_out_mean_min": 0.0}, "leave_one_out"),
+        (
+            {"worst_mean_without_regime": 0.001, "worst_mean_without_fold": -0.002},
+            {"leave_one_out_mean_min": 0.0},
+            "leave_one_out",
+        ),
+        ({"entry_p": 0.3, "entry_excess_bp": 1.5}, {"entry_p_max": 0.1}, "entry_not_significant"),
+        ({"turnover": 90.0}, {"custom": {"turnover": {"max": 50}}}, "custom:turnover"),
+        ({"sortino": 0.2}, {"custom": {"sortino": {"min": 0.5}}}, "custom:sortino"),
+    ],
+)
+def test_reasons_that_a_config_adds_fire_only_where_set(run_row, changes, limits, reason):
+    row = run_row("a", **changes)
+    assert killed(row) == {}
+    found = killed(row, **limits)
+    assert set(found) == {reason}
+    assert found[reason].explanation.endswith(".")
+    assert killed(run_row("a"), **limits) == {}  # what was not measured kills nothing
+
+
+def test_a_limit_on_an_unknown_column_names_the_columns():
+    with pytest.raises(SettingsError, match=r"custom\.turnovr is no number of the run table\. Numbers: .*turnover"):
+        resolve_thresholds(EvaluationSettings(), ExperimentSettings(), overrides={"custom": {"turnovr": {"max": 1}}})
+    with pytest.raises(SettingsError, match="neither min nor max"):
+        resolve_thresholds(EvaluationSettings(), ExperimentSettings(), overrides={"custom": {"turnover": {}}})
