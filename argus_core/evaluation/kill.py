@@ -59,7 +59,7 @@ def resolve_thresholds(
 def _check_custom(thresholds: KillThresholds) -> None:
     from argus_core.experiments.rows import RUN_SCHEMA
 
-    numeric = sorted(name for name, kind in RUN_SCHEMA.items() if kind.is_numeric()) + ["dsr", "joint_p", "pbo", "psr"]
+    numeric = [*sorted(n for n, kind in RUN_SCHEMA.items() if kind.is_numeric()), "dsr", "joint_p", "pbo", "psr"]
     for name, limit in thresholds.custom.items():
         if name not in numeric:
             raise SettingsError(
