@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from argus_core.robustness.block_length import optimal_block_length
-from argus_core.robustness.paths import Method, PathStatistics, resample_paths
+from argus_core.bootstrap.block_length import optimal_block_length
+from argus_core.bootstrap.trade_paths import Method, PathStatistics, resample_paths
 
 #: Keys of every result, in order; all None for a run without trades.
 MONTE_CARLO_KEYS = (

@@ -32,7 +32,7 @@ def twin(values, block, paths, seed, method="stationary", ruin=0.5, compound=Tru
         if method == "permutation":
             order = np.argsort([mix(np.array([stream ^ b], np.uint32))[0] for _, b in numbers], kind="stable")
         equity = peak = 1.0
-        worst, ruined, index = 0.0, False, 0
+        worst, ruined, index, current, longest = 0.0, False, 0, 0, 0
         for step, (a, b) in enumerate(numbers):
             if method == "permutation":
                 index = order[step]
@@ -45,7 +45,9 @@ def twin(values, block, paths, seed, method="stationary", ruin=0.5, compound=Tru
             peak = max(peak, equity)
             worst = max(worst, 1.0 - equity / peak)
             ruined = ruined or equity <= ruin
-        out.append((equity, worst, ruined))
+            current = current + 1 if equity < peak else 0
+            longest = max(longest, current)
+        out.append((equity, worst, ruined, longest))
     return [np.array(column) for column in zip(*out, strict=True)]
 
 
@@ -55,10 +57,11 @@ def test_the_kernel_equals_its_plain_twin_bit_for_bit(method, compound):
     values = np.random.default_rng(3).normal(0.002, 0.08, 37)
     more = {"method": method, "compound": compound}
     kernel = resample_paths([values], [4.3], paths=100, seed=9, ruin_level=0.8, **more)[0]
-    terminal, drawdown, ruined = twin(values, 4.3, 100, 9, ruin=0.8, **more)
+    terminal, drawdown, ruined, under = twin(values, 4.3, 100, 9, ruin=0.8, **more)
     assert np.array_equal(kernel.terminal, terminal)
     assert np.array_equal(kernel.max_drawdown, drawdown)
     assert np.array_equal(kernel.ruined, ruined)
+    assert np.array_equal(kernel.under_water, under)
     assert 0 < ruined.mean() < 1
 
 

@@ -1,12 +1,12 @@
-"""Resampled equity paths: one JAX kernel over runs and paths, random numbers from a counter-based integer hash.
+"""Resampled equity paths of trades: one JAX kernel over runs and paths.
 
 Layout: scan over trades, paths vectorised, runs by ``vmap``. Every random number is a function of
-(seed, run key, path, step) alone, so that results are the same on CPU and GPU and for any chunking or order of runs.
+(seed, run key, path, step) alone (`counter_hash`), so that results are the same on CPU and GPU, for any chunking or
+order of runs, and the first 1,000 of 4,000 paths are those of a run with 1,000.
 """
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
@@ -14,24 +14,26 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from argus_core.accelerator import bucket, load_jax
+from argus_core.bootstrap.counter_hash import below, counters, restart_threshold, seed_key, streams, words
 
 Method = Literal["stationary", "iid", "permutation"]
 
 #: Runs per kernel call: enough to keep the cores busy, few enough for the path state to stay in cache.
 _CHUNK = 8
-_GOLDEN = 0x9E3779B9
 
 
 class PathStatistics(NamedTuple):
     """Statistics of every path, shape (paths,).
 
     ``terminal``: final equity over the starting equity. ``max_drawdown``: share of the running peak, start included.
-    ``ruined``: equity was at or below the ruin level at any time.
+    ``ruined``: equity was at or below the ruin level at any time. ``under_water``: longest run of trades in a row that
+    ended below the running peak, in trades; a ruined path stays under water to its end.
     """
 
     terminal: np.ndarray
     max_drawdown: np.ndarray
     ruined: np.ndarray
+    under_water: np.ndarray
 
 
 def resample_paths(
@@ -44,6 +46,7 @@ def resample_paths(
     ruin_level: float = 0.5,
     compound: bool = True,
     stop_at_ruin: bool = True,
+    first_path: int = 0,
 ) -> list[PathStatistics]:
     """Resample every run's trades into ``paths`` equity paths of the same number of trades.
 
@@ -56,6 +59,10 @@ def resample_paths(
         blocks: per run, mean block length in trades, at least 1.
         ruin_level: share of the starting equity.
         stop_at_ruin: a ruined path stops trading; without it the path goes on and may recover.
+        first_path: number of the first path: paths 0..999 and then 1000..1999 are the paths 0..1999.
+
+    Raises:
+        ValueError: if a run has no trades or a block is below 1.
     """
     if not returns:
         return []
@@ -78,26 +85,18 @@ def resample_paths(
                 values = returns[position]
                 padded[lane, : len(values)] = values
                 count[lane] = len(values)
-                restart[lane] = _restart_threshold(1.0 if method == "iid" else blocks[position])
+                restart[lane] = restart_threshold(1.0 if method == "iid" else blocks[position])
                 key[lane] = keys[position]
             kernel = _kernel(paths, method == "permutation", compound, stop_at_ruin)
-            terminal, drawdown, ruined = (np.asarray(a) for a in kernel(padded, count, restart, key, ruin_level))
+            arrays = [np.asarray(a) for a in kernel(padded, count, restart, key, ruin_level, np.uint32(first_path))]
             for lane, position in enumerate(chunk):
-                results[position] = PathStatistics(terminal[lane], drawdown[lane], ruined[lane])
+                results[position] = PathStatistics(*(a[lane] for a in arrays))
     return [results[position] for position in range(len(returns))]
 
 
 def run_key(seed: int, values: np.ndarray) -> int:
     """Key of a run's random stream: 32 bits from the seed and the returns, so that position does not matter."""
-    content = np.ascontiguousarray(values, dtype="<f8").tobytes()
-    return zlib.crc32(content, zlib.crc32(int(seed).to_bytes(8, "little", signed=True)))
-
-
-def _restart_threshold(block: float) -> int:
-    """A 32-bit number u restarts the block when u <= threshold: probability 1 / block."""
-    if block < 1:
-        raise ValueError(f"mean block length must be at least 1 trade, got {block}")
-    return max(int(2.0**32 / block) - 1, 0)
+    return seed_key(seed, np.ascontiguousarray(values, dtype="<f8").tobytes())
 
 
 @lru_cache(maxsize=32)
@@ -106,56 +105,50 @@ def _kernel(paths: int, permute: bool, compound: bool, stop_at_ruin: bool) -> Ca
     jnp, lax = jax.numpy, jax.lax
     u32, u64 = jnp.uint32, jnp.uint64
 
-    def mix(h: Any) -> Any:
-        """Finaliser of MurmurHash3 (Appleby, public domain algorithm): every input bit reaches every output bit."""
-        h = (h ^ (h >> u32(16))) * u32(0x85EBCA6B)
-        h = (h ^ (h >> u32(13))) * u32(0xC2B2AE35)
-        return h ^ (h >> u32(16))
-
-    def one_run(values: Any, count: Any, restart: Any, key: Any, ruin_level: Any) -> tuple[Any, Any, Any]:
-        stream = mix(mix(jnp.arange(paths, dtype=u32) * u32(_GOLDEN) + key))
+    def one_run(values: Any, count: Any, restart: Any, key: Any, ruin_level: Any, first: Any) -> tuple[Any, ...]:
+        stream = streams(jnp, key, jnp.arange(paths, dtype=u32) + first)
         width = values.shape[0]
         steps = jnp.arange(width, dtype=u32)
+        # The step's part of the random numbers is hashed once for all paths.
+        to_restart, to_start = counters(jnp, steps)
         if permute:
             # Sorting hashed keys gives a uniform permutation; the padding sorts behind the trades.
-            ranks = mix(stream[:, None] ^ mix(steps * u32(2) + u32(1))[None, :]).astype(u64)
+            ranks = words(jnp, stream[:, None], to_start[None, :]).astype(u64)
             ranks = jnp.where(steps[None, :] < count, ranks, u64(2**32))
             order = jnp.argsort(ranks, axis=1, stable=True).T.astype(u32)
 
         def advance(state: Any, inputs: Any) -> tuple[Any, None]:
-            index, equity, peak, drawdown, ruined = state
+            index, equity, peak, drawdown, ruined, current, longest = state
             step = inputs[0]
             if permute:
                 index = inputs[1]
             else:
-                # The step's part of the counter is hashed once for all paths.
-                restarts = mix(stream ^ mix(step * u32(2))) <= restart
-                draw = mix(stream ^ mix(step * u32(2) + u32(1)))
-                # Multiply-high: no modulo bias.
-                fresh = ((draw.astype(u64) * count.astype(u64)) >> u64(32)).astype(u32)
+                restarts = words(jnp, stream, inputs[1]) <= restart
+                fresh = below(jnp, words(jnp, stream, inputs[2]), count)
                 following = jnp.where(index + u32(1) >= count, u32(0), index + u32(1))
                 index = jnp.where((step == 0) | restarts, fresh, following)
             gain = values[index]
             moved = equity * (1.0 + gain) if compound else equity + gain
             moved = jnp.maximum(moved, 0.0)
-            trading = step < count
-            if stop_at_ruin:
-                trading = trading & ~ruined
+            inside = step < count
+            trading = inside & ~ruined if stop_at_ruin else inside
             equity = jnp.where(trading, moved, equity)
             peak = jnp.maximum(peak, equity)
             drawdown = jnp.maximum(drawdown, 1.0 - equity / peak)
-            return (index, equity, peak, drawdown, ruined | (equity <= ruin_level)), None
+            current = jnp.where(inside & (equity < peak), current + 1, 0)
+            longest = jnp.maximum(longest, current)
+            return (index, equity, peak, drawdown, ruined | (equity <= ruin_level), current, longest), None
 
-        ones = jnp.ones(paths)
-        start = (jnp.zeros(paths, u32), ones, ones, jnp.zeros(paths), jnp.zeros(paths, bool))
-        inputs = (steps, order) if permute else (steps,)
-        (_, equity, _, drawdown, ruined), _ = lax.scan(advance, start, inputs)
-        return equity, drawdown, ruined
+        ones, none = jnp.ones(paths), jnp.zeros(paths, jnp.int32)
+        start = (jnp.zeros(paths, u32), ones, ones, jnp.zeros(paths), jnp.zeros(paths, bool), none, none)
+        inputs = (steps, order) if permute else (steps, to_restart, to_start)
+        (_, equity, _, drawdown, ruined, _, longest), _ = lax.scan(advance, start, inputs)
+        return equity, drawdown, ruined, longest
 
     if permute:
         # The orders are a matrix per run; one run at a time keeps memory small.
-        def all_runs(values: Any, count: Any, restart: Any, key: Any, ruin_level: Any) -> Any:
-            return lax.map(lambda run: one_run(*run, ruin_level), (values, count, restart, key))
+        def all_runs(values: Any, count: Any, restart: Any, key: Any, ruin_level: Any, first: Any) -> Any:
+            return lax.map(lambda run: one_run(*run, ruin_level, first), (values, count, restart, key))
 
         return jax.jit(all_runs)
-    return jax.jit(jax.vmap(one_run, in_axes=(0, 0, 0, 0, None)))
+    return jax.jit(jax.vmap(one_run, in_axes=(0, 0, 0, 0, None, None)))
