@@ -20,7 +20,7 @@ from argus_core.strategies.interface import Params, Strategy
 from argus_core.strategies.registry import load_strategy, strategy_code_hash
 
 #: Packages that come after experiments: a change there changes no run.
-LATER_PACKAGES = ("allocation", "evaluation", "reports", "signals")
+LATER_PACKAGES = ("allocation", "calibration", "evaluation", "reports", "signals")
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,16 @@ same functions, so a pack of the same sessions holds the same rows (but for labe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Protocol
 
 import polars as pl
 
 from argus_core.calendar import TradingCalendar
 from argus_core.market.gates import gate_bars, gate_option_quotes, gate_references
-from argus_core.market.lake import Lake
+from argus_core.market.lake import KeyValue, Lake, Written
 from argus_core.outcomes import compute_outcomes
 from argus_core.packs.pack import Pack, PackError
 from argus_core.packs.sealing import seal_pack
@@ -65,25 +64,36 @@ def rehearsal_pack(
     """
     if not sessions:
         raise PackError(f"{symbol}: no session in the window. Give dates on which the calendar {calendar.name} trades.")
-    with TemporaryDirectory() as place:
-        lake = Lake(place)
-        regimes = _labels(project, calendar, lake, symbol, _bars(project, calendar, source, lake, symbol, sessions))
-        for name in project.loop.pack.references.get(symbol, ()):
-            _bars(project, calendar, source, lake, name, sessions)
-        _options(project, calendar, source, lake, symbol, sessions)
-        _market_state(project, calendar, source, lake, symbol, regimes, sessions)
-        return seal_pack(lake, project, calendar, symbol, sessions[0], sessions[-1], output_dir=folder)
+    lake = MemoryLake()
+    bars = gated_bars(project, calendar, source, symbol, sessions)
+    regimes = _labels(project, calendar, lake, symbol, _stored(project, lake, symbol, bars))
+    for name in project.loop.pack.references.get(symbol, ()):
+        _stored(project, lake, name, gated_bars(project, calendar, source, name, sessions))
+    _options(project, calendar, source, lake, symbol, sessions)
+    _market_state(project, calendar, source, lake, symbol, regimes, sessions)
+    return seal_pack(lake, project, calendar, symbol, sessions[0], sessions[-1], output_dir=folder)
 
 
-def _bars(
-    project: Project,
-    calendar: TradingCalendar,
-    source: RawSource,
-    lake: Lake,
-    symbol: str,
-    sessions: Sequence[date],
+def pack_of_bars(
+    project: Project, calendar: TradingCalendar, symbol: str, bars: pl.DataFrame, folder: str | Path
+) -> Pack:
+    """Label and seal published bars of ``symbol`` that carry nothing else: no chain, no references, no market state.
+
+    Raises:
+        PackError: if ``bars`` is empty.
+    """
+    if bars.is_empty():
+        raise PackError(f"{symbol}: no bars to seal.")
+    lake = MemoryLake()
+    _labels(project, calendar, lake, symbol, _stored(project, lake, symbol, bars))
+    days = bars["trade_date"].unique().sort()
+    return seal_pack(lake, project, calendar, symbol, days[0], days[-1], output_dir=folder)
+
+
+def gated_bars(
+    project: Project, calendar: TradingCalendar, source: RawSource, symbol: str, sessions: Sequence[date]
 ) -> pl.DataFrame:
-    """Write the published bars of one symbol; return them all, without columns where there are none."""
+    """Published bars of one symbol over ``sessions``; without columns where there are none."""
     instrument, platform = project.instrument(symbol), project.platform
     delay = platform.providers.delay_seconds.get(project.bars_provider(symbol), 0)
     published = []
@@ -91,8 +101,37 @@ def _bars(
         report = gate_bars(source.bars(instrument, day), instrument, day, calendar, platform.gates, delay_seconds=delay)
         if report.passed and report.published.height:
             published.append(report.published)
-            lake.write("bars", report.published, keys=_keys(project, symbol, day), **_STAMP)
     return pl.concat(published) if published else pl.DataFrame()
+
+
+class MemoryLake(Lake):
+    """A lake that forgets: partitions are frames in memory, nothing is hashed or synced."""
+
+    def __init__(self) -> None:
+        super().__init__("memory:")
+        self._frames: dict[tuple[str, str], pl.DataFrame] = {}
+
+    def write(self, table: str, frame: pl.DataFrame, *, keys: Mapping[str, KeyValue], **stamp: str) -> Written:
+        """Keep one partition."""
+        self._frames[table, _place(keys)] = frame
+        return Written("memory:", frame.height, "", changed=True)
+
+    def exists(self, table: str, **keys: KeyValue) -> bool:
+        return (table, _place(keys)) in self._frames
+
+    def read(self, table: str, **keys: KeyValue) -> pl.DataFrame:
+        return self._frames[table, _place(keys)]
+
+
+def _place(keys: Mapping[str, KeyValue]) -> str:
+    return "/".join(f"{name}={keys[name]}" for name in sorted(keys))
+
+
+def _stored(project: Project, lake: Lake, symbol: str, bars: pl.DataFrame) -> pl.DataFrame:
+    """Write published bars by trade date; return them."""
+    for (day,), mine in bars.group_by("trade_date", maintain_order=True) if bars.height else ():
+        lake.write("bars", mine, keys=_keys(project, symbol, day), **_STAMP)
+    return bars
 
 
 def _labels(project: Project, calendar: TradingCalendar, lake: Lake, symbol: str, bars: pl.DataFrame) -> pl.DataFrame:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from argus_core.settings.calibration import CalibrationSettings
 from argus_core.settings.document import Settings
 from argus_core.settings.signals import SignalSettings
 
@@ -199,6 +200,7 @@ class LoopSettings(Settings):
     signals: SignalSettings = SignalSettings()
     loop: LoopTiming = LoopTiming()
     notify: NotifySettings = NotifySettings()
+    calibration: CalibrationSettings = CalibrationSettings()
 
     @model_validator(mode="after")
     def _some_strategy(self) -> LoopSettings:

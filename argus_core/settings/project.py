@@ -83,7 +83,7 @@ class Project:
     @property
     def config_hash(self) -> str:
         """Hash of every setting that can change a run (no path, no timing, no notification, no routing of signals)."""
-        beside = {"loop", "notify", "signals", "platform", "universe", "overrides"}
+        beside = {"loop", "notify", "signals", "calibration", "platform", "universe", "overrides"}
         loop = self.loop.model_dump(mode="json", exclude=beside)
         platform = self.platform.model_dump(mode="json", exclude={"lake"})
         return canonical_hash({"loop": loop, "platform": platform, "universe": self.universe.model_dump(mode="json")})
