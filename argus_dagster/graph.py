@@ -11,6 +11,7 @@ import dagster as dg
 from argus_dagster.assets import (
     allocations,
     bars,
+    calibration,
     experiments,
     landed_files,
     option_snapshots,
@@ -57,6 +58,7 @@ def build_assets(workspace: Workspace, partitions: Partitions) -> list[Any]:
             *signals.build(partitions),
             *selection.build(partitions),
             *allocations.build(partitions),
+            *calibration.build(),
         ]
 
 

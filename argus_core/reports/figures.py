@@ -214,6 +214,62 @@ def ledger_figure(name: str, grown: pl.DataFrame) -> str:
     return _html(figure, name, height=220, y_title="trials ever tried")
 
 
+def calibration_figure(
+    name: str, rows: Sequence[Mapping[str, Any]], grid: Sequence[float], limit: Sequence[float]
+) -> str:
+    """Power by true Sharpe with 95 % intervals, the joint test alone, and the two limits."""
+    graph = load_plotly()
+    figure = graph.Figure()
+    x = [row["sharpe"] for row in rows]
+    _add_line(
+        graph, figure, np.array(grid), 100 * np.array(limit), "ideal, one strategy", BENCHMARK, "dot", 1.6, "%{y:.0f} %"
+    )
+    if all(row["limit_sweep"] is not None for row in rows):
+        ideal = 100 * np.array([row["limit_sweep"] for row in rows])
+        _add_line(graph, figure, np.array(x), ideal, "ideal, this sweep", _INK, "dot", 1.6, "%{y:.0f} %")
+    joint = 100 * np.array([row["joint"] for row in rows])
+    _add_line(graph, figure, np.array(x), joint, "joint test alone", SERIES[1], "solid", 2, "%{y:.0f} %")
+    figure.add_trace(
+        graph.Scatter(
+            x=x,
+            y=[100 * row["power"] for row in rows],
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": [100 * (row["high"] - row["power"]) for row in rows],
+                "arrayminus": [100 * (row["power"] - row["low"]) for row in rows],
+                "thickness": 1.4,
+            },
+            mode="lines+markers",
+            name="every gate",
+            line={"color": SERIES[0], "width": 2.4},
+            marker={"size": 8},
+            hovertemplate="Sharpe %{x}: found in %{y:.0f} %<extra></extra>",
+        )
+    )
+    figure.update_yaxes(range=[0, 102])
+    return _html(
+        figure, name, height=360, y_title="cycles that find it", x_title="true annual Sharpe", suffix=" %", top=28
+    )
+
+
+def p_value_figure(name: str, p_values: Sequence[float]) -> str:
+    """Histogram of the joint p-values of null markets, the level marked."""
+    graph = load_plotly()
+    counts, edges = np.histogram(p_values, np.linspace(0, 1, 21))
+    figure = graph.Figure(
+        graph.Bar(
+            x=((edges[1:] + edges[:-1]) / 2).round(4).tolist(),
+            y=counts.tolist(),
+            width=0.046,
+            marker={"color": [LOSS] + [SERIES[0]] * 19},
+            hovertemplate="joint p about %{x:.2f}: %{y} cycles<extra></extra>",
+        )
+    )
+    figure.add_hline(y=len(p_values) / 20, line={"color": _QUIET, "width": 1.4, "dash": "dot"})
+    return _html(figure, name, height=240, y_title="null cycles", x_title="joint p-value")
+
+
 def _styled(lines: Mapping[str, Any], benchmarks: Mapping[str, Any]) -> list[tuple[str, str, str, float, Any]]:
     styled = [(label, BENCHMARK, "dot", 1.6, daily) for label, daily in benchmarks.items()]
     for position, (label, daily) in enumerate(lines.items()):

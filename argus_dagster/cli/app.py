@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from argus_dagster.cli import lookahead, outcomes, replay, signals
+from argus_dagster.cli import calibrate, lookahead, outcomes, replay, signals
 from argus_dagster.cli.output import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -52,6 +52,7 @@ app.add_typer(outcomes.app, name="outcomes")
 app.command()(replay.replay)
 app.command()(lookahead.lookahead)
 app.command()(signals.signals)
+app.command()(calibrate.calibrate)
 
 
 def main() -> None:
