@@ -41,6 +41,7 @@ GRAPH = {
     "candidates": ("selection", "date", {"experiments"}),
     "allocations": ("capital", "date", {"candidates"}),
     "cycle_report": ("monitoring", "date", {"rankings", "killed", "allocations"}),
+    "calibration": ("monitoring", None, set()),
 }
 
 
@@ -63,9 +64,9 @@ def test_the_graph_is_what_the_architecture_says(definitions: dg.Definitions) ->
     assert found == GRAPH
 
 
-def test_every_asset_but_the_import_is_in_exactly_one_job() -> None:
+def test_every_asset_but_the_import_and_the_calibration_is_in_exactly_one_job() -> None:
     members = [name for job in JOBS.values() for name in job]
-    assert sorted(members) == sorted(set(GRAPH) - {"landed_files"})
+    assert sorted(members) == sorted(set(GRAPH) - {"landed_files", "calibration"})
 
 
 def test_checks_stand_beside_the_assets_they_guard(definitions: dg.Definitions) -> None:
@@ -77,6 +78,7 @@ def test_checks_stand_beside_the_assets_they_guard(definitions: dg.Definitions) 
         ("experiments", "accounting"): False,
         ("signals", "sound_signals"): False,
         ("allocations", "caps"): False,
+        ("calibration", "false_promotions"): False,
     }
 
 
