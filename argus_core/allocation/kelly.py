@@ -63,3 +63,32 @@ def estimation_multiplier(sharpe: float, years: float) -> float:
 def plug_in_growth(sharpe: float, years: float, *, multiplier: float = 1.0) -> float:
     """Expected growth of ``multiplier`` times plug-in Kelly: m k² − m² (k² + 1/T)/2."""
     return multiplier * sharpe**2 - multiplier**2 * (sharpe**2 + 1 / years) / 2
+
+
+def drawdown_constrained_kelly(
+    outcomes: Sequence[float], probabilities: Sequence[float], *, level: float, probability: float
+) -> tuple[float, float]:
+    """(λ, share): largest Kelly share with P(wealth ever below ``level`` of its start) below ``probability``.
+
+    E[(1 + b r)^−λ] <= 1 with λ = ln(probability)/ln(level) implies it (Busseti, Ryu & Boyd 2016). About the start, not
+    the peak: a drawdown from the peak of any size happens sooner or later.
+
+    Raises:
+        ValueError: if level or probability do not lie between 0 and 1, or no outcome loses.
+    """
+    if not (0 < level < 1 and 0 < probability < 1):
+        raise ValueError(f"level {level} and probability {probability} must lie between 0 and 1.")
+    growth = discrete_kelly(outcomes, probabilities)
+    power = math.log(probability) / math.log(level)
+
+    def excess(share: float) -> float:
+        terms = zip(outcomes, probabilities, strict=True)
+        return math.fsum(p * (1 + share * x) ** -power for x, p in terms) - 1
+
+    if growth <= 0 or excess(growth) <= 0:
+        return power, growth
+    low, high = 0.0, growth
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if excess(middle) <= 0 else (low, middle)
+    return power, low
