@@ -160,6 +160,35 @@ class RegimeSettings(Settings):
     risk_vote_threshold: int = Field(1, ge=1, description="net votes for RISK_ON / RISK_OFF")
 
 
+class ModelRegimeSettings(Settings):
+    """Model regimes of sessions: change points, hidden states, and the votes of all methods (docs/model-regimes.md)."""
+
+    history_months: int = Field(12, ge=3, le=36, description="calendar months before the current one that models see")
+    min_sessions: int = Field(40, ge=20, description="returns that a fit needs; with fewer its method abstains")
+    change_hazard: float = Field(1 / 60, gt=0, lt=1, description="probability of a change per session")
+    recent_sessions: int = Field(5, ge=0, description="k of P(run length <= k)")
+    student_df: float | None = Field(5.0, gt=2, description="degrees of freedom of the states' returns; null: Gaussian")
+    fisher_length: int = Field(10, ge=2, description="sessions of the Fisher transform's range")
+    rule_share: float = Field(0.5, gt=0, le=1, description="share of a session's warm bars that makes the rules vote")
+    change_level: float = Field(
+        0.35, gt=0, description="level of log squared returns, in standard deviations of their past, that is a vote"
+    )
+    high_probability: float = Field(0.7, gt=0.5, lt=1, description="filtered probability that is a vote for a state")
+    min_state_ratio: float = Field(
+        1.25, ge=1, description="ratio of the states' volatilities below which they are one and the method abstains"
+    )
+    min_agreeing: int = Field(2, ge=2, description="methods that must agree: none alone decides a vote")
+
+    @model_validator(mode="after")
+    def _enough_history(self) -> ModelRegimeSettings:
+        if self.min_sessions > 18 * self.history_months:
+            raise ValueError(
+                f"min_sessions is {self.min_sessions}, but {self.history_months} months hold at least "
+                f"{18 * self.history_months} sessions; lower it or raise history_months"
+            )
+        return self
+
+
 class RiskFlowSettings(Settings):
     """`global_risk_flow`: weights and baskets (semantics §4)."""
 
@@ -217,6 +246,7 @@ class PlatformSettings(Settings):
     gates: GateSettings = GateSettings()
     outcomes: OutcomeSettings = OutcomeSettings()
     regimes: RegimeSettings = RegimeSettings()
+    model_regimes: ModelRegimeSettings = ModelRegimeSettings()
     risk_flow: RiskFlowSettings = RiskFlowSettings()
     execution: ExecutionSettings = ExecutionSettings()
 
