@@ -18,7 +18,8 @@ Procedures (``method``):
 * ``lond`` (default): level q γ_k (D + 1), D looks that promoted something so far, γ_k = 1 / (k (k + 1)). Controls the
   FDR where p-values depend positively on each other, as those of growing data do (Javanmard & Montanari, Annals of
   Statistics 46, 2018; Zrnic, Ramdas & Jordan, JMLR 22, 2021, theorem 1). Half of the budget is spent at the first look.
-* ``lord++`` and ``e-lond``: see `argus_core.evaluation.online_fdr`.
+* ``lord++``: earns more back after discoveries, needs independent p-values (Ramdas et al. 2017).
+* ``e-lond``: the same weights on e-values; holds under any dependence and pays with power (Xu & Ramdas 2024).
 * ``none``: every cycle is a look at `reality_check_alpha`, and the budget is spent unseen.
 """
 
@@ -164,6 +165,16 @@ def _level(settings: OnlineFdrSettings, passed: Sequence[bool]) -> tuple[float, 
     k = len(passed) + 1
     if settings.method == "lond":
         return settings.q * lond_weight(k) * (sum(passed) + 1), 1.0 / (k + 1)
-    from argus_core.evaluation.online_fdr import next_level
+    from argus_core.evaluation.multiplicity import e_lond_level, lord_level, p_value_for
 
-    return next_level(settings.method, settings.q, passed)
+    if settings.method == "e-lond":
+        # The joint test gives a p-value; the largest one whose e-value is large enough is its level.
+        return p_value_for(e_lond_level(passed, settings.q)), 1.0 / (k + 1)
+    spent = sum(lord_level(passed[:j], settings.q) for j in range(k))
+    earned = settings.q / 10 + sum(settings.q - (settings.q / 10 if first else 0) for first in _first(passed))
+    return lord_level(passed, settings.q), min(1.0, max(0.0, (earned - spent) / settings.q))
+
+
+def _first(passed: Sequence[bool]) -> list[bool]:
+    """For every discovery, whether it is the first: that one earns less."""
+    return [number == 0 for number in range(sum(passed))]

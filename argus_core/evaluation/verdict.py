@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from argus_core.evaluation.error_budget import ERROR_BUDGET_SCHEMA, Look, close_look, earlier_rows, open_look
-from argus_core.evaluation.inference import TrialSet, deflation
+from argus_core.evaluation.inference import TrialSet, deflation, evidence
 from argus_core.evaluation.joint import (
     BENCHMARK_STRATEGY,
     AlignedReturns,
@@ -70,6 +70,11 @@ RANKING_SCHEMA: Mapping[str, Any] = {
     "t_value": pl.Float64,
     "critical_t": pl.Float64,
     "joint_level": pl.Float64,
+    "evidence": pl.String,
+    "min_detectable_sharpe": pl.Float64,
+    "sharpe_low": pl.Float64,
+    "sharpe_high": pl.Float64,
+    "haircut_sharpe": pl.Float64,
     "pbo": pl.Float64,
     "killed": pl.Boolean,
     "n_kill_reasons": pl.Int32,
@@ -204,6 +209,9 @@ def evaluate(
         is_trial = row["strategy"] != BENCHMARK_STRATEGY
         extended = row | per_run.get(str(row["run_id"]), {"joint_p": None, "t_value": None})
         extended |= deflation(row, trial_set, dsr_level)
+        extended |= evidence(
+            row, trial_set, critical_t=document["critical_value"], useful_sharpe=settings.useful_sharpe
+        )
         extended |= {"critical_t": document["critical_value"], "joint_level": look.level, "look": look}
         grid = grids.get((str(row["strategy"]), str(row["symbol"])))
         extended["pbo"] = grid["pbo"] if grid else None
@@ -289,7 +297,7 @@ def _judged(
         verdict = "Benchmark: shown for comparison, neither judged nor promoted."
     elif found:
         more = f" ({len(found) - 1} more reason{'s' if len(found) > 2 else ''})" if len(found) > 1 else ""
-        verdict = f"Killed: {found[0].explanation}{more}"
+        verdict = f"Killed: {found[0].explanation}{more}{_evidence_words(row)}"
     else:
         verdict = "Survives every gate and may receive capital."
     judged = {name: row.get(name) for name in RANKING_SCHEMA if name in row}
@@ -301,11 +309,26 @@ def _judged(
         "role": "trial" if is_trial else "benchmark",
         "score": score,
         "components": json.dumps({k: round(v, 6) for k, v in components.items()}) if score is not None else "{}",
+        "evidence": (str(row["evidence"]) if found else "proven") if is_trial else "",
         "killed": bool(found),
         "n_kill_reasons": len(found),
         "reasons": json.dumps([reason.as_dict() for reason in found]),
         "verdict": verdict,
     }
+
+
+def _evidence_words(row: Mapping[str, Any]) -> str:
+    """Dead, or only not proven: what the history of a killed run can say about its true Sharpe."""
+    low, high, least = (number(row, name) for name in ("sharpe_low", "sharpe_high", "min_detectable_sharpe"))
+    if low is None or high is None or least is None:
+        return ""
+    days = int(number(row, "n_days") or 0)
+    if row["evidence"] == "dead":
+        return f" Dead: after {days} days even the upper bound of its annual Sharpe is {high:.1f}."
+    return (
+        f" Not proven is not dead: after {days} days its true annual Sharpe may lie between {low:.1f} and {high:.1f}, "
+        f"and this search finds one of {least:.1f} with 80 % power."
+    )
 
 
 def _killed(judged: Sequence[Mapping[str, Any]], reasons: Mapping[str, Sequence[KillReason]]) -> pl.DataFrame:

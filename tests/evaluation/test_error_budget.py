@@ -95,6 +95,17 @@ def test_without_a_procedure_every_cycle_is_a_look_at_the_same_level():
     assert set(rows["level"]) == {0.05}
 
 
+@pytest.mark.parametrize("method", ["lord++", "e-lond"])
+def test_other_procedures_spend_less_at_the_first_look_and_earn_back(method):
+    procedure = OnlineFdrSettings(method=method)
+    none = play([(250, 50, 0.9), (300, 50, 0.9), (360, 50, 0.9)], procedure)
+    found = play([(250, 50, 0.0), (300, 50, 0.9), (360, 50, 0.9)], procedure)
+    assert none["level"][0] < 0.01
+    assert found["level"][1] > none["level"][1]
+    assert (none["remaining"] <= 1).all()
+    assert found["remaining"][2] >= none["remaining"][2]
+
+
 def test_weights_sum_to_one():
     assert sum(lond_weight(k) for k in range(1, 100_001)) == pytest.approx(1, abs=1e-4)
 
