@@ -62,7 +62,7 @@ def evidence(
     """How much the history of a run can say about its true Sharpe.
 
     ``sharpe_low`` and ``sharpe_high``: one-sided 95 % bounds of the true annual Sharpe, variance with skew, kurtosis
-    and first-order autocorrelation. ``min_detectable_sharpe``: true annual Sharpe that the joint test would mark with 80 %
+    and first-order autocorrelation. ``min_detectable_sharpe``: true annual Sharpe that the joint test marks at 80 %
     power on this history among these trials, (t_c + z) standard errors. ``haircut_sharpe``: what Harvey & Liu leave of
     it after every trial of the ledger. ``evidence`` where nothing is proven: ``dead`` if even ``sharpe_high`` is below
     ``useful_sharpe``, else ``not proven``.
