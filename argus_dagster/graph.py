@@ -14,6 +14,7 @@ from argus_dagster.assets import (
     calibration,
     experiments,
     landed_files,
+    model_regimes,
     option_snapshots,
     outcomes,
     regimes,
@@ -27,7 +28,7 @@ from argus_dagster.workspace import Workspace
 
 #: Jobs by name and the assets of each. Different partition shapes cannot share a run, hence four.
 JOBS = {
-    "market": ("bars_raw", "bars", "option_snapshots", "outcomes", "regimes"),
+    "market": ("bars_raw", "bars", "option_snapshots", "outcomes", "regimes", "model_regimes"),
     "market_wide": ("reference_bars", "risk_flow", "market_risk"),
     "research": ("replay_pack", "experiments", "signals"),
     "selection": ("rankings", "killed", "candidates", "allocations", "cycle_report"),
@@ -53,6 +54,7 @@ def build_assets(workspace: Workspace, partitions: Partitions) -> list[Any]:
             *option_snapshots.build(partitions),
             *outcomes.build(partitions),
             *regimes.build(partitions),
+            *model_regimes.build(partitions),
             *replay_pack.build(partitions, workspace),
             *experiments.build(partitions),
             *signals.build(partitions),

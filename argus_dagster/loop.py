@@ -23,6 +23,7 @@ import dagster as dg
 
 from argus_core.settings import SettingsError
 from argus_dagster.assets.bars import BARS, BARS_RAW
+from argus_dagster.assets.model_regimes import MODEL_REGIMES
 from argus_dagster.assets.option_snapshots import OPTION_SNAPSHOTS
 from argus_dagster.assets.outcomes import OUTCOMES
 from argus_dagster.assets.regimes import MARKET_RISK, REFERENCE_BARS, REFERENCE_SESSIONS, REGIMES, RISK_FLOW
@@ -31,7 +32,7 @@ from argus_dagster.partitions import date_symbol_key
 from argus_dagster.stage import Stage
 from argus_dagster.workspace import Workspace, contiguous
 
-MARKET_STAGES: tuple[Stage, ...] = (BARS_RAW, BARS, OPTION_SNAPSHOTS, OUTCOMES, REGIMES)
+MARKET_STAGES: tuple[Stage, ...] = (BARS_RAW, BARS, OPTION_SNAPSHOTS, OUTCOMES, REGIMES, MODEL_REGIMES)
 WIDE_STAGES: tuple[Stage, ...] = (REFERENCE_BARS, RISK_FLOW, MARKET_RISK)
 
 RANGE_START = "dagster/asset_partition_range_start"

@@ -10,6 +10,7 @@ import polars as pl
 from argus_core.calendar import TradingCalendar
 from argus_core.packs.join import as_of_join
 from argus_core.packs.pack import Pack
+from argus_core.regimes.model_regimes import FRAME_COLUMNS, MODEL_REGIME_SCHEMA
 from argus_core.replay.reference import Reference
 from argus_core.settings import Instrument, Project
 
@@ -21,6 +22,7 @@ _REGIMES = {
     "liquidity_regime": "liquidity_regime",
     "warm": "regime_warm",
 }
+_MODEL_TYPES = {name: MODEL_REGIME_SCHEMA[name] for name in FRAME_COLUMNS}
 _REGIME_TYPES = {
     "vol_regime": pl.String,
     "trend_regime": pl.String,
@@ -49,6 +51,7 @@ def decision_frame(
         regimes=pack.table("regimes"),
         risk_flow=pack.table("risk_flow"),
         market_risk=pack.table("market_risk"),
+        model_regimes=pack.table("model_regimes"),
         delay_seconds=pack.manifest.delay_seconds,
         references={name: reference_bars(pack, name) for name in sorted(pack.manifest.references)},
     )
@@ -78,6 +81,7 @@ def assemble_frame(
     regimes: pl.DataFrame | None = None,
     risk_flow: pl.DataFrame | None = None,
     market_risk: pl.DataFrame | None = None,
+    model_regimes: pl.DataFrame | None = None,
     delay_seconds: int = 0,
     references: Mapping[str, pl.DataFrame] | None = None,
 ) -> pl.DataFrame:
@@ -100,6 +104,10 @@ def assemble_frame(
         frame = frame.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in _REGIME_TYPES.items())
     frame = _join_or_null(frame, market_risk, "risk_regime", pl.String())
     frame = _join_or_null(frame, risk_flow, "global_risk_flow", pl.Float64())
+    if model_regimes is not None and not model_regimes.is_empty():
+        frame = as_of_join(frame, model_regimes, FRAME_COLUMNS)
+    else:
+        frame = frame.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in _MODEL_TYPES.items())
     known = None
     if outcomes is not None and not outcomes.is_empty():
         known = outcomes.filter(pl.col("status") == "OK").select(

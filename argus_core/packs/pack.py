@@ -18,7 +18,16 @@ from argus_core.market.lake import write_atomically
 PACK_SCHEMA_VERSION: Literal["2"] = "2"
 MANIFEST_NAME = "pack.json"
 #: Tables of a pack, in the order in which they are hashed.
-TABLES = ("bars", "outcomes", "regimes", "option_snapshots", "risk_flow", "market_risk", "reference_bars")
+TABLES = (
+    "bars",
+    "outcomes",
+    "regimes",
+    "option_snapshots",
+    "risk_flow",
+    "market_risk",
+    "model_regimes",
+    "reference_bars",
+)
 
 
 class PackError(RuntimeError):

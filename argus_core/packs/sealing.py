@@ -29,6 +29,7 @@ _AVAILABLE = {
     "option_snapshots": "recv_ts",
     "risk_flow": "available_at",
     "market_risk": "available_at",
+    "model_regimes": "available_at",
     "reference_bars": "available_at",
 }
 _ORDER = {
@@ -38,6 +39,7 @@ _ORDER = {
     "option_snapshots": ("recv_ts", "ts", "contract"),
     "risk_flow": ("available_at",),
     "market_risk": ("available_at",),
+    "model_regimes": ("ts",),
     "reference_bars": ("ts", "symbol"),
 }
 
@@ -56,7 +58,7 @@ def seal_pack(
     """Seal the window of trade dates ``start``..``end`` (both included) of ``symbol``.
 
     The sessions before ``start`` that ``pack.warmup_days`` asks for come along with ``warmup = true``, and so does
-    the one row of each market-state table (risk_flow, market_risk) that stands when the pack begins. Every table
+    the one row of each slow table (risk_flow, market_risk, model_regimes) that stands when the pack begins. Every table
     stops at the last bar's ``available_at``: outcomes whose window ends later are left out, so a pack never holds
     the future of its end. Nothing else is dropped. The bars of the symbol's references (`pack.references`) come along
     as stored under these trade dates: nights and weekends too where they trade then. The folder is
@@ -94,8 +96,8 @@ def seal_pack(
         chain = {"provider": options_provider, "underlying": symbol}
         tables["option_snapshots"] = _read(lake, "option_snapshots", days, chain, first=window[0])
         absent["option_snapshots"] = tuple(d for d in with_bars if not lake.exists("option_snapshots", **chain, date=d))
-    for name in ("risk_flow", "market_risk"):
-        place = project.market_state_keys(name)
+    market_state = {name: project.market_state_keys(name) for name in ("risk_flow", "market_risk")}
+    for name, place in {**market_state, "model_regimes": series}.items():
         standing = _standing(lake, name, place, calendar, days[0])
         later = _read(lake, name, days, place, first=window[0])
         tables[name] = pl.concat([f for f in (standing, later) if f.width] or [later])
@@ -216,10 +218,12 @@ def _read(lake: Lake, table: str, days: Sequence[date], keys: Mapping[str, str |
     return Bars.create_empty().with_columns(warmup=pl.lit(False)).clear() if table == "bars" else pl.DataFrame()
 
 
-def _standing(lake: Lake, table: str, keys: Mapping[str, str], calendar: TradingCalendar, first: date) -> pl.DataFrame:
-    """The newest market-state row before session ``first``, marked as warm-up: the value that holds when it opens.
+def _standing(
+    lake: Lake, table: str, keys: Mapping[str, str | int], calendar: TradingCalendar, first: date
+) -> pl.DataFrame:
+    """The newest row of a slow table before session ``first``, marked as warm-up: the value that holds when it opens.
 
-    These tables hold changes only, so without it the first day would be blind until its own first change.
+    These tables hold changes, or one row a session: without it the first day would be blind until its own first row.
     """
     before = [d for d in calendar.last_sessions(first, STANDING_SESSIONS + 1) if d < first]
     for day in reversed(before):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 TABLES = ("experiments", "experiment_trades", "experiment_returns", "trial_ledger", "retired_returns")
 
 #: What a pack is sealed from: tables by symbol, and tables across symbols.
-SERIES, ACROSS = ("bars", "outcomes", "regimes"), ("risk_flow", "market_risk")
+SERIES, ACROSS = ("bars", "outcomes", "regimes", "model_regimes"), ("risk_flow", "market_risk")
 
 SHOWN = ("strategy", "sharpe", "total_return", "max_drawdown", "n_trades", "fill_rate", "status", "params")
 

@@ -12,6 +12,9 @@ from argus_dagster.metadata import counts, plot
 from argus_dagster.partitions import Partitions, date_symbol_key, days_by_symbol
 from argus_dagster.workspace import Workspace
 
+#: Tables beside the bars that a pack takes from its symbol's sessions.
+_LABELS = ("outcomes", "regimes", "model_regimes", "option_snapshots")
+
 
 def seal(workspace: Workspace, symbol: str, day: date) -> Pack:
     """Seal the pack whose window ends at ``day``.
@@ -71,7 +74,7 @@ def build(partitions: Partitions, workspace: Workspace) -> list[Any]:
         backfill_policy=dg.BackfillPolicy.single_run(),
         deps=[
             dg.AssetDep("bars", partition_mapping=window_mapping(workspace, references=True)),
-            *(dg.AssetDep(name, partition_mapping=window) for name in ("outcomes", "regimes", "option_snapshots")),
+            *(dg.AssetDep(name, partition_mapping=window) for name in _LABELS),
             *(dg.AssetDep(name, partition_mapping=same_date) for name in ("risk_flow", "market_risk")),
         ],
         kinds={"parquet"},

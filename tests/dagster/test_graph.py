@@ -27,12 +27,13 @@ GRAPH = {
     "reference_bars": ("market", "date", {"landed_files"}),
     "outcomes": ("labels", "date|symbol", {"bars"}),
     "regimes": ("labels", "date|symbol", {"bars"}),
+    "model_regimes": ("labels", "date|symbol", {"bars", "regimes"}),
     "risk_flow": ("labels", "date", {"reference_bars"}),
     "market_risk": ("labels", "date", {"regimes"}),
     "replay_pack": (
         "packs",
         "date|symbol",
-        {"bars", "outcomes", "regimes", "option_snapshots", "risk_flow", "market_risk"},
+        {"bars", "outcomes", "regimes", "model_regimes", "option_snapshots", "risk_flow", "market_risk"},
     ),
     "experiments": ("research", "date|symbol", {"replay_pack"}),
     "signals": ("research", "date|symbol", {"replay_pack"}),
@@ -74,6 +75,7 @@ def test_checks_stand_beside_the_assets_they_guard(definitions: dg.Definitions) 
     checks = {(key.asset_key.to_user_string(), key.name): graph.get(key).blocking for key in graph.asset_check_keys}
     assert checks == {
         ("bars_raw", "bars_audit"): True,
+        ("model_regimes", "sound_probabilities"): False,
         ("experiments", "no_lookahead"): False,
         ("experiments", "accounting"): False,
         ("signals", "sound_signals"): False,

@@ -13,6 +13,7 @@ import pytest
 from argus_core.calendar import UTC_US, TradingCalendar
 from argus_core.market.lake import Lake
 from argus_core.market.schemas import Bars, conform
+from argus_core.regimes.model_regimes import MODEL_REGIME_SCHEMA
 from argus_core.settings import Instrument, Project
 
 #: 14:59 and 15:00 are missing on the first day.
@@ -81,6 +82,21 @@ def make_regimes(bars: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def make_model_regimes(bars: pl.DataFrame) -> pl.DataFrame:
+    """The row of a session, known at its last bar, that names its day."""
+    day = bars["trade_date"][0].day
+    known = {"model_vote": f"V{day}", "model_cp_prob": day / 100, "model_confidence": 1.0}
+    return (
+        bars.tail(1)
+        .select("ts", "available_at", "trade_date")
+        .with_columns(
+            pl.lit(known.get(name), dtype).alias(name)
+            for name, dtype in MODEL_REGIME_SCHEMA.items()
+            if name not in ("ts", "available_at", "trade_date")
+        )
+    )
+
+
 @pytest.fixture
 def make_lake(calendar: TradingCalendar, project: Project) -> Callable[..., Lake]:
     """Write a lake of `DAYS` under ``root``; ``skip`` leaves out the bars of some dates."""
@@ -105,6 +121,7 @@ def make_lake(calendar: TradingCalendar, project: Project) -> Callable[..., Lake
             lake.write("bars", bars, keys=keys, **stamp)
             lake.write("outcomes", make_outcomes(bars), keys=keys, **stamp)
             lake.write("regimes", make_regimes(bars), keys=keys, **stamp)
+            lake.write("model_regimes", make_model_regimes(bars), keys=keys, **stamp)
             quotes = pl.DataFrame(
                 {
                     "recv_ts": [bars["end"][10], bars["end"][-1] + timedelta(seconds=900)],

@@ -7,6 +7,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from argus_core.packs import assemble_frame, decision_frame, seal_pack
+from argus_core.regimes.model_regimes import FRAME_COLUMNS
 
 DAYS = [date(2025, 2, 3), date(2025, 2, 4), date(2025, 2, 5), date(2025, 2, 6)]
 HORIZONS = (300, 3600)
@@ -61,6 +62,7 @@ def test_poisoned_rows_of_the_future_never_appear(pack_upto, frame_of, project, 
             ("regimes", "available_at", "vol_regime", "POISON"),
             ("risk_flow", "available_at", "global_risk_flow", 666.0),
             ("market_risk", "available_at", "risk_regime", "POISON"),
+            ("model_regimes", "available_at", "model_vote", "POISON"),
         ]
     }
     poisoned = assemble_frame(pack.table("bars"), project.instrument("SPY"), calendar, HORIZONS, **poison)
@@ -150,8 +152,26 @@ def test_the_market_state_of_the_evening_before_stands_on_the_first_day(make_lak
     assert frame["risk_regime"][0] == "R4"
 
 
+def test_the_model_regimes_of_a_session_are_known_at_its_last_bar_and_stand_until_the_next(
+    make_lake, project, calendar, tmp_path
+):
+    pack = seal_pack(make_lake(tmp_path / "l"), project, calendar, "SPY", DAYS[2], DAYS[3], output_dir=tmp_path / "p")
+    assert pack.table("model_regimes").select("model_vote", "warmup").rows() == [
+        ("V4", True),
+        ("V5", False),
+        ("V6", False),
+    ]
+    frame = decision_frame(pack, project.instrument("SPY"), calendar, ())
+    days = {day: frame.filter(pl.col("trade_date") == day)["model_vote"].to_list() for day in DAYS[2:]}
+    assert days[DAYS[2]] == ["V4"] * 389 + ["V5"]
+    assert days[DAYS[3]] == ["V5"] * 389 + ["V6"]
+    assert frame["model_cp_prob"][0] == 0.04
+
+
 def test_a_frame_without_labels_holds_nulls(pack_upto, project, calendar):
     frame = assemble_frame(pack_upto(DAYS[0]).table("bars"), project.instrument("SPY"), calendar, HORIZONS)
     assert frame["fwd_return_300"].null_count() == frame.height
     assert frame["vol_regime"].dtype == pl.String
     assert frame["regime_warm"].dtype == pl.Boolean
+    assert frame.select(FRAME_COLUMNS).null_count().row(0) == (frame.height,) * len(FRAME_COLUMNS)
+    assert frame["model_vote"].dtype == pl.String
