@@ -17,18 +17,27 @@ from pydantic import BaseModel, ConfigDict
 from argus_core.experiments.rows import as_json
 from argus_core.market.lake import ENGINE_VERSION, write_atomically
 
-MANIFEST_SCHEMA_VERSION = "1"
+MANIFEST_SCHEMA_VERSION = "2"
 _PACKAGES = ("jax", "jaxlib", "numpy", "polars", "pydantic", "scipy")
 _NAMED = ("run_id", "strategy", "symbol", "pack_hash", "code_hash", "config_hash", "convention", "status", "reason")
 _BLOCKS = {
     "monte_carlo": "mc_",
+    "selection": "selection_",
     "walk_forward": "wf_",
+    "combinatorial": "cpcv_",
+    "warmup": "warmup",
     "cost": "cost_",
     "plateau": "plateau_",
     "lookahead": "lookahead_",
     "regime": "dep_",
 }
-_JSON = ("rejects_by_reason", "regime_breakdown", "regime_stress", "walk_forward", "cost_sensitivity")
+_JSON = ("rejects_by_reason", "regime_breakdown", "regime_stress", "walk_forward", "cost_sensitivity", "warmup")
+#: Columns of a block that do not carry its prefix.
+_PLACED = {
+    "walk_forward": "walk_forward",
+    **dict.fromkeys(("regime_stress", "regime_breakdown", "regime_balance"), "regime"),
+    **dict.fromkeys(("worst_mean_without_regime", "worst_mean_without_fold", "hhi_regime", "hhi_fold"), "regime"),
+}
 
 
 class RunManifest(BaseModel):
@@ -87,10 +96,8 @@ def _manifest(row: dict[str, Any]) -> RunManifest:
         if name in _NAMED or name in ("date", "params"):
             continue
         value = json.loads(raw) if name in _JSON and raw else raw
-        block = next((key for key, prefix in _BLOCKS.items() if name.startswith(prefix)), None)
-        if name in ("walk_forward", "regime_stress", "regime_breakdown", "regime_balance"):
-            blocks["walk_forward" if name == "walk_forward" else "regime"][name] = value
-        elif block:
+        prefixed = next((key for key, prefix in _BLOCKS.items() if name.startswith(prefix)), None)
+        if block := _PLACED.get(name, prefixed):
             blocks[block][name] = value
         else:
             metrics[name] = value

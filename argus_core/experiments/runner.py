@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from argus_core.calendar import TradingCalendar
@@ -17,13 +16,12 @@ from argus_core.experiments.plan import Trial, TrialGroup, left_out, plan_trials
 from argus_core.experiments.proof import prove_group
 from argus_core.experiments.replayed import Replayed
 from argus_core.experiments.replays import Market, market_of, replay_group
+from argus_core.experiments.robustness_blocks import cost_block, robustness_blocks
 from argus_core.experiments.rows import RETURN_SCHEMA, RUN_TRADE_SCHEMA, as_json, run_frame
 from argus_core.packs import Pack
 from argus_core.replay.metrics import compute_metrics, regime_breakdown
 from argus_core.replay.results import ReplayResult
-from argus_core.robustness import cost_break_even, monte_carlo, plateau, regime_stress, walk_forward
 from argus_core.settings import Project
-from argus_core.settings.nested import flattened
 
 OK, REJECTED, FAILED = "ok", "rejected", "infrastructure_failed"
 
@@ -111,10 +109,11 @@ def _run_group(
     multipliers = tuple(dict.fromkeys((1.0, *settings.cost_multipliers)))
     replayed = replay_group(group, market, multipliers, journal)
     done = [i for i, one in enumerate(replayed) if one.base is not None]
-    results = [replayed[i].base for i in done]
-    measured = [compute_metrics(one, days_per_year=market.days_per_year) for one in results if one]
-    proof = prove_group(group, market, [group.trials[i] for i in done], settings.lookahead_cuts, settings.mc_seed)
-    blocks = _robustness(results, measured, [group.trials[i].params for i in done], market, project)
+    ran = [group.trials[i] for i in done]
+    results = [one.base for one in replayed if one.base is not None]
+    measured = [compute_metrics(one, days_per_year=market.days_per_year) for one in results]
+    proof = prove_group(group, market, ran, settings.lookahead_cuts, settings.mc_seed)
+    blocks = robustness_blocks(group, ran, results, measured, market, settings)
 
     rows: list[dict[str, Any]] = []
     trades: list[pl.DataFrame] = []
@@ -125,7 +124,7 @@ def _run_group(
         if one.base is not None:
             k = position[i]
             row |= _measures(one.base, measured[k])
-            row |= blocks[k] | _cost_block(one)
+            row |= blocks[k] | cost_block(one)
             mark = pl.lit(trial.run_id).alias("run_id")
             trades.append(one.base.trades.select(mark, *[c for c in RUN_TRADE_SCHEMA if c != "run_id"]))
             returns.append(one.base.daily.select(mark, "trade_date", "daily_return"))
@@ -192,85 +191,6 @@ def _measures(result: ReplayResult, metrics: Mapping[str, Any]) -> dict[str, Any
         "final_equity": result.final_equity,
         "starting_cash": result.starting_cash,
     }
-
-
-def _robustness(
-    results: Sequence[ReplayResult | None],
-    measured: Sequence[Mapping[str, Any]],
-    params: Sequence[Mapping[str, Any]],
-    market: Market,
-    project: Project,
-) -> list[dict[str, Any]]:
-    """Monte Carlo, regime stress, walk-forward and plateau of every run that was replayed."""
-    settings = project.loop.experiment
-    done = [one for one in results if one is not None]
-    blocks: list[dict[str, Any]] = [{} for _ in done]
-    if not done:
-        return blocks
-    if settings.mc_bootstrap:
-        simulated = monte_carlo(
-            [one.trades["trade_return"].to_numpy() for one in done],
-            paths=settings.mc_paths,
-            seed=settings.mc_seed,
-            method=settings.mc_method,
-            block=settings.mc_block_size,
-            ruin_level=settings.mc_ruin_level,
-        )
-        for block, one in zip(blocks, simulated, strict=True):
-            block |= one
-    if settings.regime_stress:
-        for block, one in zip(blocks, done, strict=True):
-            block["regime_stress"] = as_json(regime_stress(one.trades))
-    # Parameters of wrapped strategies are axes of the sweep like any other.
-    flat = [flattened(one) for one in params]
-    for block, one in zip(blocks, plateau(flat, [m.get("sharpe") for m in measured]), strict=True):
-        block |= {"plateau_ratio": one.ratio, "plateau_neighbours": one.neighbours}
-    matrix = np.array([one.daily["daily_return"].to_numpy() for one in done])
-    forward = walk_forward(
-        matrix,
-        folds=settings.walk_forward.folds,
-        embargo_days=settings.walk_forward.embargo_days,
-        days_per_year=market.days_per_year,
-    )
-    if forward is not None:
-        days = done[0].daily["trade_date"].to_list()
-        chosen = {
-            "oos_sharpe": forward.oos_sharpe,
-            "is_sharpe": forward.is_sharpe,
-            "decay": forward.decay,
-            "sign_consistency": forward.sign_consistency,
-            "folds": [
-                {
-                    "train": [days[fold.train[0]], days[fold.train[1] - 1]],
-                    "test": [days[fold.test[0]], days[fold.test[1] - 1]],
-                    "chosen": None if fold.chosen is None else params[fold.chosen],
-                    "train_sharpe": fold.train_sharpe,
-                    "test_sharpe": fold.test_sharpe,
-                }
-                for fold in forward.folds
-            ],
-        }
-        for k, block in enumerate(blocks):
-            block |= {
-                "wf_sign_consistency": forward.lane_sign_consistency[k],
-                "wf_oos_sharpe": forward.lane_oos_sharpe[k],
-                "wf_is_sharpe": forward.lane_is_sharpe[k],
-                "wf_decay": forward.lane_decay[k],
-                "walk_forward": as_json(chosen),
-            }
-    return blocks
-
-
-def _cost_block(one: Replayed) -> dict[str, Any]:
-    """Re-run fills at every multiplier, and the break-even multiplier of the base run."""
-    table = {f"{multiplier:g}": asdict(point) for multiplier, point in one.costs.items()}
-    block: dict[str, Any] = {"cost_sensitivity": as_json(table)}
-    if one.base is not None:
-        costs = float(one.base.trades["costs"].sum())
-        block["cost_break_even"] = cost_break_even(float(one.base.trades["pnl"].sum()), costs)
-    if "1.5" in table:
-        block |= {"cost_sharpe_150": table["1.5"]["sharpe"], "cost_pnl_150": table["1.5"]["pnl"]}
-    return block
 
 
 def _say(progress: Callable[[str], None] | None, line: str) -> None:

@@ -37,6 +37,7 @@ def compute_metrics(result: ReplayResult, *, days_per_year: int) -> dict[str, An
       (Young 1991, on the compound annual return); time_under_water_days: longest run of days below the peak.
     * expected_shortfall: minus the mean of the worst 5 % of days (at least one), a positive number is a loss.
     * skew, kurtosis: m3 / m2^1.5 and m4 / m2^2 with central moments over n; a Gaussian has kurtosis 3.
+    * autocorr_1: first-order autocorrelation, the lagged products of the centred returns over their sum of squares.
 
     From trades (net of all costs): win_rate (pnl > 0), profit_factor (gains / losses, None without a loss), expectancy
     (mean pnl, dollars), avg_holding_seconds, costs (dollars), and forced_pnl_share: the part of all winning PnL that
@@ -79,12 +80,13 @@ def _return_metrics(returns: np.ndarray, days_per_year: int) -> dict[str, float 
     drawdown = max_drawdown(returns)
     year = math.sqrt(days_per_year)
     period = mean / deviation if varies and mean is not None and deviation else None
-    skew = kurtosis = None
+    skew = kurtosis = autocorrelation = None
     if varies:
         centred = returns - returns.mean()
         second = np.mean(centred**2)
         skew = float(np.mean(centred**3) / second**1.5)
         kurtosis = float(np.mean(centred**4) / second**2)
+        autocorrelation = float(centred[1:] @ centred[:-1] / (centred @ centred))
     worst = np.sort(returns)[: max(1, math.ceil(SHORTFALL_SHARE * n - 1e-9))]
     return {
         "total_return": growth - 1.0,
@@ -99,6 +101,7 @@ def _return_metrics(returns: np.ndarray, days_per_year: int) -> dict[str, float 
         "expected_shortfall": -float(worst.mean()) if n else None,
         "skew": skew,
         "kurtosis": kurtosis,
+        "autocorr_1": autocorrelation,
     }
 
 

@@ -64,6 +64,36 @@ class WalkForwardSettings(Settings):
     embargo_days: int = Field(1, ge=0)
 
 
+class CombinatorialSettings(Settings):
+    """Combinatorial purged cross-validation of the choice among a sweep."""
+
+    groups: int = Field(10, ge=2)
+    test_groups: int = Field(2, ge=1)
+
+    @model_validator(mode="after")
+    def _some_train(self) -> CombinatorialSettings:
+        if self.test_groups >= self.groups:
+            raise ValueError(f"test_groups {self.test_groups} leaves nothing of {self.groups} groups to train on")
+        return self
+
+
+class WarmupSensitivity(Settings):
+    """Does a result depend on where the window starts?"""
+
+    masked_shares: tuple[float, ...] = Field((0.1, 0.2, 0.3), description="first shares of the days masked, no re-run")
+    restart_sessions: tuple[int, ...] = Field(
+        (5,), description="sessions cut off before the best run of a sweep is replayed again; empty: no re-run"
+    )
+
+    @model_validator(mode="after")
+    def _usable(self) -> WarmupSensitivity:
+        if wrong := [share for share in self.masked_shares if not 0 < share < 1]:
+            raise ValueError(f"masked_shares: {wrong[0]} is not between 0 and 1")
+        if wrong := [cut for cut in self.restart_sessions if cut < 1]:
+            raise ValueError(f"restart_sessions: {wrong[0]} is below 1 session")
+        return self
+
+
 class ExperimentSettings(Settings):
     output_dir: str = "data/experiments"
     starting_cash: float = Field(100_000.0, gt=0)
@@ -77,8 +107,13 @@ class ExperimentSettings(Settings):
         0.5, gt=0, lt=1, description="ruin = equity at or below this share of the start at any time"
     )
     mc_kill_thresholds: McKillThresholds = McKillThresholds()
+    selection_correction: bool = Field(
+        True, description="take the luck of a run's rank in its sweep off the trades before the Monte Carlo"
+    )
     cost_multipliers: tuple[float, ...] = (1.0, 1.25, 1.5)
     walk_forward: WalkForwardSettings = WalkForwardSettings()
+    cpcv: CombinatorialSettings = CombinatorialSettings()
+    warmup_sensitivity: WarmupSensitivity = WarmupSensitivity()
     lookahead_cuts: int = Field(3, ge=1, description="truncation points of the lookahead proof")
 
 

@@ -19,7 +19,8 @@ from argus_core.replay.results import TRADE_SCHEMA, ReplayResult, empty_trades
 #: The metric columns of a run row, from n_days to forced_pnl_share.
 COLUMNS = [
     *("n_days", "n_trades", "total_return", "annual_return", "volatility", "sharpe", "sharpe_period", "sortino"),
-    *("calmar", "max_drawdown", "time_under_water_days", "expected_shortfall", "skew", "kurtosis", "win_rate"),
+    *("calmar", "max_drawdown", "time_under_water_days", "expected_shortfall", "skew", "kurtosis", "autocorr_1"),
+    "win_rate",
     *("profit_factor", "expectancy", "avg_holding_seconds", "costs", "fills", "rejects", "rejects_by_reason"),
     *("fill_rate", "exposure", "turnover", "forced_pnl_share"),
 ]
@@ -168,3 +169,14 @@ def test_no_trades_have_no_dependency():
     breakdown, *numbers = regime_breakdown(result_of([0.0]))
     assert breakdown == {"vol": {}, "trend": {}, "session": {}}
     assert numbers == [None] * 4
+
+
+def test_autocorr_1_is_the_first_sample_autocorrelation():
+    from statsmodels.tsa.stattools import acf
+
+    from argus_core.replay.metrics import _return_metrics
+
+    returns = np.random.default_rng(0).normal(size=300).cumsum() * 1e-3
+    assert _return_metrics(returns, 252)["autocorr_1"] == pytest.approx(acf(returns, nlags=1)[1])
+    assert _return_metrics(np.array([0.01, -0.01] * 50), 252)["autocorr_1"] == pytest.approx(-0.99)
+    assert _return_metrics(np.zeros(5), 252)["autocorr_1"] is None
