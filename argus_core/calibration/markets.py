@@ -88,7 +88,8 @@ def real_sessions(bars: pl.DataFrame, calendar: TradingCalendar, instrument: Ins
 
     Args:
         bars: ts, open, high, low, close, volume of one symbol, no longer than the instrument's bars; bars outside the
-            regular session are left out, and so are sessions with holes and short ones.
+            regular session are left out, and so are sessions with holes, short ones, and those after a session that is
+            left out or absent: their gap is longer than a night.
 
     Raises:
         ValueError: if fewer than 60 whole sessions are left.
@@ -121,17 +122,21 @@ def real_sessions(bars: pl.DataFrame, calendar: TradingCalendar, instrument: Ins
     full = coarse["slot"].max()
     count = 0 if full is None else int(str(full)) + 1
     whole = coarse.filter(pl.len().over("trade_date") == count)
-    sessions = whole.height // count if count else 0
+    numbers = pl.DataFrame({"trade_date": calendar.dates}).with_row_index("_number")
+    held = whole.select("trade_date").unique().join(numbers, on="trade_date").sort("_number")["_number"].to_numpy()
+    # A gap over days that are missing is no night: a hole of months would be the wildest of them all.
+    follows = np.diff(held.astype(np.int64), prepend=-2) == 1
+    sessions = int(follows.sum())
     if sessions < 60:
         raise ValueError(
-            f"real bars: only {sessions} whole sessions of {seconds} s bars; at least 60 are needed to redraw from. "
-            "Give a longer history, or leave out the sources signs and blocks."
+            f"real bars: only {sessions} whole sessions of {seconds} s bars in a row; at least 60 are needed to redraw "
+            "from. Give a longer history, or leave out the sources signs and blocks."
         )
-    prices = np.log(whole.select(_PRICES).to_numpy()).reshape(sessions, count, 4)
+    prices = np.log(whole.select(_PRICES).to_numpy()).reshape(-1, count, 4)
     closes = prices[:, :, 3].reshape(-1)
-    before = np.concatenate([[prices[0, 0, 0]], closes[:-1]]).reshape(sessions, count)
-    volumes = whole["volume"].to_numpy().reshape(sessions, count)
-    return RealSessions(prices - before[:, :, None], volumes)
+    before = np.concatenate([[prices[0, 0, 0]], closes[:-1]]).reshape(-1, count)
+    volumes = whole["volume"].to_numpy().reshape(-1, count)
+    return RealSessions((prices - before[:, :, None])[follows], volumes[follows])
 
 
 def tape_of(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -24,7 +23,7 @@ import polars as pl
 
 import argus_core
 from argus_core.calendar import load_calendar
-from argus_core.calibration.limits import limit_of_one, limit_of_sweep
+from argus_core.calibration.gates import JOINT, reason_sets
 from argus_core.calibration.markets import (
     MarketSource,
     RealSessions,
@@ -41,9 +40,10 @@ from argus_core.packs.rehearsal import gated_bars, pack_of_bars
 from argus_core.settings import Project, SettingsError, StrategySpec, UniverseSettings, canonical_hash
 from argus_core.settings.calibration import CalibrationSettings
 
-#: One row per cycle. ``true_sharpe``: planted, annual, after costs, of the lane that always trades (0: null market).
+#: One row per cycle. ``true_sharpe``: planted, annual, after costs, of the best lane (0: null market).
 #: ``promoted``: runs that survive every gate; ``passes_joint``, ``passes_joint_and_dsr``: runs that these alone would
-#: let pass. ``lane_t``: t-value of every trial, in the order of their parameters.
+#: let pass. ``reason_sets``: JSON, the kill reasons that runs share -> how many runs (`calibration.gates`).
+#: ``lane_t``: t-value of every trial, in the order of their parameters.
 CALIBRATION_SCHEMA: Mapping[str, Any] = {
     "source": pl.String,
     "seed": pl.Int64,
@@ -58,6 +58,7 @@ CALIBRATION_SCHEMA: Mapping[str, Any] = {
     "best_sharpe": pl.Float64,
     "best_dsr": pl.Float64,
     "best_reasons": pl.String,
+    "reason_sets": pl.String,
     "lane_t": pl.List(pl.Float64),
 }
 _SWEEP = Path(__file__).with_name("sweep.yaml")
@@ -227,55 +228,23 @@ def run_market(
 
 
 def night_drift(null: ExperimentSet, sharpe: float) -> float:
-    """Drift per night that gives the lane that trades most an expected annual Sharpe of ``sharpe`` after costs.
+    """Drift per night at which the best lane has an expected annual Sharpe of ``sharpe`` after costs.
 
-    Its volatility and its costs are those it had in the null market; per night it is exposed once.
+    Volatility and costs of every lane are those it had in the null market; each of its trades is exposed to one night.
+    The drift is the smallest at which a lane gets there, so no lane has more than ``sharpe``.
+
+    Raises:
+        SettingsError: if no lane trades.
     """
     lanes = null.runs.filter((pl.col("strategy") != BENCHMARK_STRATEGY) & (pl.col("status") == "ok"))
-    lane = lanes.sort("n_trades", "run_id", descending=[True, False]).row(0, named=True)
-    daily = lane["volatility"] / math.sqrt(lane["days_per_year"])
-    cost = lane["costs"] / lane["starting_cash"] / lane["n_days"]
-    nights = lane["n_trades"] / lane["n_days"]
-    return (sharpe * daily / math.sqrt(lane["days_per_year"]) + cost) / nights
-
-
-def summarise(cycles: pl.DataFrame, *, alpha: float = 0.05) -> dict[str, Any]:
-    """Rates with Clopper-Pearson 95 % intervals, and the power curve beside what the mathematics allow.
-
-    Returns:
-        ``null``: per source and over ``all``: cycles, promoting, rate, low, high, joint_rate. ``power``: per Sharpe:
-        cycles, power, low, high, joint (joint test alone), joint_and_dsr, limit_one, limit_sweep (the test of the
-        largest t-value with the sweep's own correlation and expected t-values; None without null markets to compare).
-    """
-    null, power = [], []
-    zero = cycles.filter(pl.col("true_sharpe") == 0)
-    for name, part in [*((str(k[0]), p) for k, p in zero.group_by("source", maintain_order=True)), ("all", zero)]:
-        hits = int((part["promoted"] > 0).sum())
-        low, high = _interval(hits, part.height)
-        joint = _rate(part, "passes_joint") if part.height else None
-        rate = hits / part.height if part.height else None
-        null.append(
-            {"source": name, "cycles": part.height, "promoting": hits, "rate": rate, "low": low, "high": high}
-            | {"joint_rate": joint}
-        )
-    years = float(cycles["sessions"][0]) / 252 if cycles.height else 1.0
-    for (sharpe,), part in cycles.filter(pl.col("true_sharpe") > 0).group_by("true_sharpe", maintain_order=True):
-        hits = int((part["promoted"] > 0).sum())
-        low, high = _interval(hits, part.height)
-        power.append(
-            {
-                "sharpe": float(str(sharpe)),
-                "cycles": part.height,
-                "power": hits / part.height,
-                "low": low,
-                "high": high,
-                "joint": _rate(part, "passes_joint"),
-                "joint_and_dsr": _rate(part, "passes_joint_and_dsr"),
-                "limit_one": limit_of_one(float(str(sharpe)), years, alpha),
-                "limit_sweep": _sweep_limit(zero, part, alpha),
-            }
-        )
-    return {"null": null, "power": sorted(power, key=lambda row: row["sharpe"]), "years": years, "alpha": alpha}
+    needed = [
+        (sharpe * lane["volatility"] / lane["days_per_year"] + lane["costs"] / lane["starting_cash"] / lane["n_days"])
+        / (lane["n_trades"] / lane["n_days"])
+        for lane in lanes.filter(pl.col("n_trades") > 0).iter_rows(named=True)
+    ]
+    if not needed:
+        raise SettingsError("calibration.strategy_class: no lane of the sweep trades, so no edge can be planted in it.")
+    return min(needed)
 
 
 class _BarsAlone:
@@ -316,7 +285,7 @@ def _row(task: Task, sharpe: float, drift: float, evaluation: Evaluation, sessio
     reasons = {row["run_id"]: {one["reason"] for one in json.loads(row["reasons"])} for row in trials.to_dicts()}
     tested = trials.sort("t_value", "run_id", descending=[True, False], nulls_last=True)
     best = tested.row(0, named=True)
-    joint, dsr = {"reality_check_failed", "error_budget"}, {"dsr_below_threshold"}
+    joint, dsr = JOINT, {"dsr_below_threshold"}
     return {
         "source": task.source,
         "seed": task.seed,
@@ -331,26 +300,9 @@ def _row(task: Task, sharpe: float, drift: float, evaluation: Evaluation, sessio
         "best_sharpe": best["sharpe"],
         "best_dsr": best["dsr"],
         "best_reasons": ",".join(sorted(reasons[best["run_id"]])),
+        "reason_sets": reason_sets(reasons.values()),
         "lane_t": [float(t or 0.0) for t in trials.sort("params")["t_value"].to_list()],
     }
-
-
-def _sweep_limit(null: pl.DataFrame, planted: pl.DataFrame, alpha: float) -> float | None:
-    """Power of the ideal test of the largest t-value, from the lanes' t-values in the same markets without the edge."""
-    both = planted.join(null, on=("source", "seed"), suffix="_null")
-    if both.height < 3 or null.height < 10:
-        return None
-    shifts = (np.array(both["lane_t"].to_list()) - np.array(both["lane_t_null"].to_list())).mean(axis=0)
-    values = np.array(null["lane_t"].to_list())
-    live = values.std(axis=0) > 0
-    if not live.any():
-        return None
-    return limit_of_sweep(shifts[live], np.atleast_2d(np.corrcoef(values[:, live], rowvar=False)), alpha)
-
-
-def _rate(part: pl.DataFrame, column: str) -> float:
-    """Share of the cycles in which at least one run counts."""
-    return int((part[column] > 0).sum()) / part.height
 
 
 def _code_hash() -> str:
@@ -364,14 +316,3 @@ def _code_hash() -> str:
 
 def _share(total: int, number: int, parts: int) -> int:
     return total // parts + (number < total % parts)
-
-
-def _interval(hits: int, total: int) -> tuple[float, float]:
-    """Two-sided 95 % interval of a probability (Clopper & Pearson 1934)."""
-    from scipy.special import betaincinv
-
-    if not total:
-        return 0.0, 1.0
-    low = float(betaincinv(hits, total - hits + 1, 0.025)) if hits else 0.0
-    high = float(betaincinv(hits + 1, total - hits, 0.975)) if hits < total else 1.0
-    return low, high

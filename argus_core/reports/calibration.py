@@ -26,7 +26,7 @@ def calibration_report(path: Path, cycles: pl.DataFrame, summary: Mapping[str, A
         MissingPlotlyError: if plotly (extra ``report``) is not installed.
     """
     script = plotly_script()
-    body = "".join([_header(cycles, summary), _power(summary), _null(cycles, summary)])
+    body = "".join([_header(cycles, summary), _power(summary), _gates(summary), _null(cycles, summary)])
     write_atomically(path, page("Argus · calibration", body, script).encode())
     return path
 
@@ -101,7 +101,33 @@ def _power(summary: Mapping[str, Any]) -> str:
         "An edge of a stated size, after costs, planted in null markets. The dotted lines are what the mathematics "
         "allow: the most powerful test of a single known strategy, and of the largest t-value of the same sweep."
     )
-    return section("Power", say, calibration_figure("power", rows, grid.tolist(), limit), table(columns, shown))
+    longer = [
+        [
+            decimal(row["sharpe"], 1),
+            *[f"{percent(one['sweep'], 0) or DASH} / {percent(one['one'], 0)}" for one in row["limit_by_years"]],
+        ]
+        for row in rows
+    ]
+    years = [Column("True annual Sharpe", "number")]
+    years += [Column(f"{one['years']:g} years, sweep / one", "number") for one in rows[0]["limit_by_years"]]
+    figure = calibration_figure("power", rows, grid.tolist(), limit)
+    return section("Power", say, figure, table(columns, shown)) + section(
+        "Limits of a longer history", "The ideal tests, of this sweep and of one strategy.", table(years, longer)
+    )
+
+
+def _gates(summary: Mapping[str, Any]) -> str:
+    rows = [row for row in summary["gates"] if row["sharpe"]]
+    if not rows:
+        return ""
+    columns = [Column("True annual Sharpe", "number"), Column("Gate"), Column("Lets a run through alone", "number")]
+    columns += [Column("Found without this gate", "number"), Column("Cost in power", "number")]
+    shown = [
+        [decimal(row["sharpe"], 1), row["gate"], *[percent(row[name], 0) for name in ("alone", "without", "cost")]]
+        for row in rows
+    ]
+    say = "Costs do not add up: where two gates hold back the same run, neither costs anything alone."
+    return section("What each gate costs", say, table(columns, shown))
 
 
 def _null(cycles: pl.DataFrame, summary: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from argus_core.settings.calibration import CalibrationSettings
 
 SHOWN_NULL = ("source", "cycles", "promoting", "rate", "low", "high", "joint_rate")
+SHOWN_GATES = ("sharpe", "gate", "alone", "without", "power", "cost")
 SHOWN_POWER = ("sharpe", "cycles", "power", "low", "high", "joint", "joint_and_dsr", "limit_sweep", "limit_one")
 
 
@@ -65,6 +66,8 @@ def build() -> list[Any]:
             metadata["power_curve"] = plot(
                 [row["power"] for row in summary["power"]], kind="bar", label="power by Sharpe"
             )
+        if summary["gates"]:
+            metadata["gate_costs"] = preview(pl.DataFrame(summary["gates"]), SHOWN_GATES, rows=60)
         if report is not None:
             metadata["report"] = dg.MetadataValue.path(str(report))
         return dg.MaterializeResult(metadata=metadata)

@@ -104,5 +104,14 @@ def _print(summary: dict[str, Any]) -> None:
             cells = (row["sharpe"], row["cycles"], percent(row["power"], 0), interval, percent(row["joint"], 0), ideal)
             power.add_row(*map(str, cells), str(percent(row["limit_one"], 0)))
         terminal.print(power)
+        costly = [row for row in summary["gates"] if row["sharpe"] and row["cost"] > 0]
+        gates = Table(title="what single gates cost: found without the gate, less found with it")
+        for name in ("true Sharpe", "gate", "lets through alone", "found without it", "cost"):
+            gates.add_column(name, justify="left" if name == "gate" else "right")
+        for row in costly:
+            shares = (percent(row[name], 0) or "-" for name in ("alone", "without", "cost"))
+            gates.add_row(str(row["sharpe"]), row["gate"], *shares)
+        if costly:
+            terminal.print(gates)
     headline, words = calibration_in_words(summary)
     terminal.print(f"[bold]{headline}.[/] {words}", soft_wrap=True)

@@ -72,16 +72,28 @@ def test_bars_become_sessions_and_sessions_bars_again():
     tape = tape_of(real, CALENDAR, SPY, list(days), price=500.0)
     bars = pl.concat([tape.bars(SPY, day) for day in days])
     back = real_sessions(bars, CALENDAR, SPY)
-    assert back.offsets.shape == real.offsets.shape
+    # The night before the first session is not known, so that session is left out.
+    assert back.offsets.shape == real.offsets[1:].shape
     # Prices are rounded to a cent: 0.2 bp at 500 dollars, on both ends.
-    np.testing.assert_allclose(back.offsets[1:], real.offsets[1:], atol=5e-5)
-    np.testing.assert_array_equal(back.volumes, real.volumes)
+    np.testing.assert_allclose(back.offsets, real.offsets[1:], atol=5e-5)
+    np.testing.assert_array_equal(back.volumes, real.volumes[1:])
+
+
+def test_a_hole_in_the_history_is_no_night():
+    days = CALENDAR.last_sessions(date(2025, 6, 20), 90)
+    real = made_up(90)
+    real.offsets[:, 0] += (np.arange(90) == 40)[:, None] * 0.12  # what happened in the hole
+    tape = tape_of(real, CALENDAR, SPY, list(days), price=500.0)
+    bars = pl.concat([tape.bars(SPY, day) for number, day in enumerate(days) if number not in range(30, 40)])
+    back = real_sessions(bars, CALENDAR, SPY)
+    assert len(back.offsets) == 90 - 10 - 2
+    assert np.abs(back.offsets[:, 0, 0]).max() < 0.05
 
 
 def test_a_short_history_says_what_is_needed():
     days = CALENDAR.last_sessions(date(2025, 3, 31), 20)
     tape = tape_of(made_up(20), CALENDAR, SPY, list(days))
-    with pytest.raises(ValueError, match="only 20 whole sessions of 1800 s bars; at least 60"):
+    with pytest.raises(ValueError, match="only 19 whole sessions of 1800 s bars in a row; at least 60"):
         real_sessions(pl.concat([tape.bars(SPY, day) for day in days]), CALENDAR, SPY)
 
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from argus_core.calibration import CALIBRATION_SCHEMA, calibrate, summarise
-from argus_core.calibration.study import calibration_project, tasks_of
+from argus_core.calibration import CALIBRATION_SCHEMA, calibrate, limit_of_one, summarise
+from argus_core.calibration.study import calibration_project, night_drift, tasks_of
 from argus_core.reports.calibration import calibration_in_words, calibration_report
 from argus_core.settings import LoopSettings, PlatformSettings, Project, SettingsError, UniverseSettings
 from argus_core.settings.calibration import CalibrationSettings
@@ -68,6 +73,29 @@ def test_a_huge_edge_is_found_and_its_size_is_what_was_asked_for(cycles):
     assert planted["night_drift_bp"] > 10
 
 
+def test_the_best_lane_has_the_sharpe_that_is_planted():
+    lanes: dict[str, list[Any]] = {
+        "run_id": ["bench", "a", "b", "c", "idle"],
+        "strategy": ["BuyAndHold", "S", "S", "S", "S"],
+        "status": ["ok"] * 5,
+        "n_trades": [1, 252, 252, 126, 0],
+        "n_days": [252] * 5,
+        "volatility": [0.2, 0.10, 0.08, 0.05, None],
+        "costs": [1.0, 2520.0, 2520.0, 1260.0, 0.0],
+        "starting_cash": [100_000.0] * 5,
+        "days_per_year": [252] * 5,
+    }
+    null: Any = SimpleNamespace(runs=pl.DataFrame(lanes))
+    drift = night_drift(null, 2.0)
+    sharpes = [
+        (drift * lanes["n_trades"][k] - lanes["costs"][k] / 100_000) / lanes["volatility"][k] for k in range(1, 4)
+    ]
+    assert max(sharpes) == pytest.approx(2.0)
+    assert sharpes[1] == max(sharpes)
+    # 8 % a year of volatility, 2 after costs, over 252 nights.
+    assert drift == pytest.approx((0.16 + 0.0252) / 252)
+
+
 def test_finished_markets_are_read_and_workers_change_nothing(project, cycles):
     seen: list[tuple[int, int]] = []
     again = calibrate(project, SMALL, progress=lambda done, total: seen.append((done, total)))
@@ -88,8 +116,8 @@ def test_more_cycles_go_on_from_those_that_are_done(project, cycles):
 
 
 def test_cycles_are_shared_out_over_the_sources():
-    settings = CalibrationSettings(sources=("simulated", "signs"), null_cycles=5, planted_cycles=1)
-    tasks = tasks_of(settings)
+    chosen = CalibrationSettings(sources=("simulated", "signs"), null_cycles=5, planted_cycles=1)
+    tasks = tasks_of(chosen)
     assert [(t.source, t.seed) for t in tasks] == [
         ("simulated", 1),
         ("simulated", 2),
@@ -122,6 +150,28 @@ def test_rates_come_with_intervals_and_limits(cycles):
     assert (everything["source"], everything["cycles"], everything["promoting"]) == ("all", 2, 0)
     assert everything["high"] == pytest.approx(0.8418861, abs=1e-6)  # two-sided Clopper-Pearson, 0 of 2
     assert summary["power"][0]["limit_one"] > 0.99
+    assert [row["years"] for row in summary["power"][0]["limit_by_years"]] == [1.0, 2.0, 3.0, 5.0]
+    assert {row["gate"] for row in summary["gates"] if row["sharpe"] == 0} >= {"joint test", "dsr_below_threshold"}
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.integers(0, 1000), st.floats(0.5, 3.0))
+def test_the_limit_of_one_lane_is_that_of_one_strategy(seed, sharpe):
+    """Net of costs: what the null markets lose counts against the edge."""
+    noise = np.random.default_rng(seed).normal(size=400)
+    noise -= noise.mean()
+    cost = 0.3
+    rows = [
+        {"source": "simulated", "seed": k, "true_sharpe": s, "sessions": 252, "lane_t": [noise[k] - cost + edge]}
+        for s, edge in ((0.0, 0.0), (sharpe, sharpe + cost))
+        for k in range(400)
+    ]
+    cycles = pl.DataFrame(rows).with_columns(
+        **dict.fromkeys(("promoted", "passes_joint", "passes_joint_and_dsr"), pl.lit(0))
+    )
+    row = summarise(cycles)["power"][0]
+    assert row["limit_sweep"] == pytest.approx(row["limit_one"], abs=0.02)
+    assert row["limit_by_years"][2]["one"] == limit_of_one(sharpe, 3.0)
 
 
 def test_the_page_tells_the_study(cycles, tmp_path: Path):
