@@ -1,8 +1,7 @@
 """Joint bootstrap test over every trial of a cycle: Hansen's SPA, White's Reality Check, StepM for which ones pass.
 
-Resampling counts times performance: one resample of the stationary bootstrap is a vector of counts over periods, so the
-resampled means of all strategies are one matrix product and their dependence is kept for free. Random numbers come from
-a counter-based integer hash: equal on CPU and GPU, for any chunking, for any padding.
+The resampled means come from `argus_core.bootstrap`: one index path for all strategies of a resample, so that their
+dependence is kept for free; the same on CPU and GPU, for any chunking, for any padding.
 
 Sources: Hansen, JBES 23, 2005 (SPA; T, the three recentrings); White, Econometrica 68, 2000 (Reality Check); Romano &
 Wolf, Econometrica 73, 2005 (StepM), with Hansen's consistent recentring (Hsu, Hsu & Kuan 2010); Politis & Romano, JASA
@@ -21,13 +20,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from argus_core.accelerator import bucket, load_jax
+from argus_core.bootstrap.resampled_means import check_performance, mean_batches, stationary_variance
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 #: Ties between a resampled and the observed statistic count as "at least as large" within this relative tolerance.
 TIE_TOLERANCE = 1e-9
-_CHUNK_BYTES = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -52,21 +51,6 @@ class SpaResult:
         return [int(i) for i in np.flatnonzero(self.adjusted_p < alpha)]
 
 
-def stationary_variance(performance: NDArray[np.float64], block_length: float) -> NDArray[np.float64]:
-    """Exact stationary-bootstrap standard deviation ω of sqrt(n) times each column's mean, shape (k,).
-
-    ω² = g₀ + 2 Σ κᵢ gᵢ with κᵢ = ((n−i)/n)(1−p)ⁱ + (i/n)(1−p)ⁿ⁻ⁱ and p = 1/block_length; autocovariances by FFT.
-    """
-    n = len(performance)
-    centred = performance - performance.mean(axis=0)
-    size = 1 << (2 * n - 1).bit_length()
-    spectrum = np.fft.rfft(centred, size, axis=0)
-    covariances = np.fft.irfft(np.abs(spectrum) ** 2, size, axis=0)[:n] / n
-    weights = 2.0 * _kernel_weights(np, n, n, 1.0 / block_length)
-    weights[0] = 1.0
-    return np.sqrt(np.maximum(weights @ covariances, 0.0))
-
-
 def spa_test(
     performance: NDArray[np.float64],
     *,
@@ -86,13 +70,10 @@ def spa_test(
         alpha: level of `SpaResult.critical_value`.
 
     Raises:
-        ValueError: if the matrix is not two-dimensional, holds values that are not finite, or has under two rows.
+        ValueError: if the matrix is not two-dimensional, holds values that are not finite, has under two rows, or
+            ``block_length`` is below 1.
     """
-    values = np.ascontiguousarray(performance, dtype=np.float64)
-    if values.ndim != 2 or len(values) < 2:
-        raise ValueError(f"performance must be a matrix of at least 2 periods, found shape {values.shape}.")
-    if not np.isfinite(values).all():
-        raise ValueError("performance holds values that are not finite; fill missing days with 0 first.")
+    values = check_performance(performance, least=2)
     if block_length < 1:
         raise ValueError(f"block_length must be at least 1 period, found {block_length}.")
     n, k = values.shape
@@ -100,17 +81,15 @@ def spa_test(
         empty = np.zeros(0)
         return SpaResult(0.0, 1.0, 1.0, 1.0, 1.0, empty, empty, empty, math.inf, block_length, resamples, n)
 
-    rows, columns = bucket(n), bucket(k, smallest=8)
-    padded = np.zeros((rows, columns))
+    columns = bucket(k, smallest=8)
+    padded = np.zeros((bucket(n), columns))
     padded[:n, :k] = values
-    means, omegas = _prepare(padded, n, block_length)
-    t_values = np.where(omegas > 0, math.sqrt(n) * means / np.where(omegas > 0, omegas, 1.0), 0.0)
-    chunk = max(64, min(resamples, _CHUNK_BYTES // (8 * (rows + 4 * columns))))
+    means, omegas, t_values = studentise(padded[:n], block_length)
     order = np.argsort(-t_values, kind="stable")
+    kernel = _statistics_kernel()
     maxima, at_least = [], np.zeros(columns, dtype=np.int64)
-    for start in range(0, resamples, chunk):
-        kernel = _resample_kernel(rows, columns, chunk)
-        best, reached = kernel(padded, means, omegas, t_values, order, n, 1.0 / block_length, seed, start, resamples)
+    for start, resampled in mean_batches(padded, n, block_length=block_length, resamples=resamples, seed=seed):
+        best, reached = kernel(resampled, means, omegas, t_values, order, n, start, resamples)
         maxima.append(np.asarray(best))
         at_least += np.asarray(reached)
     drawn = np.concatenate(maxima)[:resamples]
@@ -138,28 +117,29 @@ def spa_test(
     )
 
 
-def resample_counts(n: int, *, block_length: float, resamples: int, seed: int) -> NDArray[np.int64]:
-    """Slow plain twin of the kernel's resampling: (resamples, n) counts of each period in each bootstrap path."""
-    counts = np.zeros((resamples, n), dtype=np.int64)
-    limit = _restart_limit(1.0 / block_length)
-    for path in range(resamples):
-        index = 0
-        for step in range(n):
-            restart = int(_hash(np, np.uint32(seed & 0xFFFFFFFF), np.uint32(path), np.uint32(2 * step)))
-            if step == 0 or restart < limit:
-                word = int(_hash(np, np.uint32(seed & 0xFFFFFFFF), np.uint32(path), np.uint32(2 * step + 1)))
-                index = (word * n) >> 32
-            else:
-                index = (index + 1) % n
-            counts[path, index] += 1
-    return counts
+def studentise(
+    performance: NDArray[np.float64], block_length: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """(means, ω, t-values sqrt(n) mean / ω) of the columns, each (k,); ω and t are 0 for a column that never varies."""
+    means, omegas = performance.mean(axis=0), stationary_variance(performance, block_length)
+    # Rounding leaves a constant column with a variance of about 1e-34; relative to its size that is zero.
+    omegas = np.where(omegas > 1e-10 * np.abs(performance).max(axis=0), omegas, 0.0)
+    root = math.sqrt(len(performance))
+    return means, omegas, np.where(omegas > 0, root * means / np.where(omegas > 0, omegas, 1.0), 0.0)
 
 
 def statistics_of_means(
     resampled: NDArray[np.float64], means: NDArray[np.float64], omegas: NDArray[np.float64], n: int
 ) -> NDArray[np.float64]:
-    """Lower, consistent, upper and Reality Check maxima of resampled means (B, k); shape (B, 4). Plain NumPy."""
-    return np.asarray(_four_maxima(np, resampled, means, omegas, n)[0])
+    """Slow plain twin of the kernel: lower, consistent, upper and Reality Check maxima of resampled means (B, k).
+
+    An undefined (constant) column is a trial with t = 0: it can neither raise nor lower a maximum. Shape (B, 4).
+    """
+    lower, consistent, inverse, live = _recentring(np, means, omegas, n)
+    root = math.sqrt(n)
+    studentised = [(root * (resampled - centre) * inverse).max(axis=1) for centre in (lower, consistent, means)]
+    raw = np.where(live, root * (resampled - means), -np.inf).max(axis=1)
+    return np.stack([*(np.maximum(z, 0.0) for z in studentised), np.where(np.isfinite(raw), raw, 0.0)], axis=1)
 
 
 def _p_value(drawn: NDArray[np.float64], observed: float) -> float:
@@ -172,117 +152,46 @@ def _best_mean(means: NDArray[np.float64], omegas: NDArray[np.float64]) -> float
     return float(live.max()) if len(live) else 0.0
 
 
-def _restart_limit(probability: float) -> int:
-    return min(2**32, round(probability * 2**32))
-
-
-def _hash(xp: Any, seed: Any, path: Any, step: Any) -> Any:
-    """Counter-based 32-bit hash of (seed, path, step): two rounds of the murmur3 finaliser over mixed counters."""
-    with np.errstate(over="ignore"):
-        x = seed * xp.uint32(0x9E3779B9) + path * xp.uint32(0x85EBCA6B) + xp.uint32(0x27D4EB2F)
-        x = _finalise(xp, x)
-        return _finalise(xp, x ^ (step * xp.uint32(0xC2B2AE35) + xp.uint32(0x165667B1)))
-
-
-def _finalise(xp: Any, x: Any) -> Any:
-    x = (x ^ (x >> xp.uint32(16))) * xp.uint32(0x85EBCA6B)
-    x = (x ^ (x >> xp.uint32(13))) * xp.uint32(0xC2B2AE35)
-    return x ^ (x >> xp.uint32(16))
-
-
-def _kernel_weights(xp: Any, size: int, n: Any, p: Any) -> Any:
-    """κ of lags 0..size−1; zero from lag n on."""
-    lag = xp.arange(size, dtype=xp.float64)
-    stay = 1.0 - p
-    # 0 ** 0 is 1 here as the formula needs at lag 0; lag n itself never occurs.
-    weights = (n - lag) / n * stay**lag + lag / n * stay ** xp.maximum(n - lag, 0.0)
-    return xp.where(lag < n, weights, 0.0)
-
-
-def _four_maxima(xp: Any, resampled: Any, means: Any, omegas: Any, n: Any) -> tuple[Any, Any]:
-    """((B, 4) maxima, (B, k) consistently recentred studentised statistics)."""
-    root = n**0.5
+def _recentring(xp: Any, means: Any, omegas: Any, n: Any) -> tuple[Any, Any, Any, Any]:
+    """Per column: what is taken off the resampled means (lower, consistent), 1 / ω (0 if constant), ω > 0."""
     live = omegas > 0
     inverse = xp.where(live, 1.0 / xp.where(live, omegas, 1.0), 0.0)
     cut = -math.sqrt(2.0) * (xp.log(xp.log(xp.maximum(n * 1.0, 3.0)))) ** 0.5
-    lower = xp.maximum(means, 0.0)
-    consistent = xp.where(root * means * inverse >= cut, means, 0.0)
-    z_lower = root * (resampled - lower) * inverse
-    z_consistent = root * (resampled - consistent) * inverse
-    z_upper = root * (resampled - means) * inverse
-    # An undefined (constant) column is a trial with t = 0: it can neither raise nor lower a maximum.
-    raw = xp.where(live, root * (resampled - means), -xp.inf)
-    raw_best = raw.max(axis=1)
-    best = xp.stack(
-        [
-            xp.maximum(z_lower.max(axis=1), 0.0),
-            xp.maximum(z_consistent.max(axis=1), 0.0),
-            xp.maximum(z_upper.max(axis=1), 0.0),
-            xp.where(xp.isfinite(raw_best), raw_best, 0.0),
-        ],
-        axis=1,
-    )
-    return best, z_consistent
+    consistent = xp.where(n**0.5 * means * inverse >= cut, means, 0.0)
+    return xp.maximum(means, 0.0), consistent, inverse, live
 
 
-def _prepare(padded: NDArray[np.float64], n: int, block_length: float) -> tuple[Any, Any]:
-    kernel = _moment_kernel(*padded.shape)
-    means, omegas = kernel(padded, n, 1.0 / block_length)
-    means, omegas = np.asarray(means), np.asarray(omegas)
-    # Rounding leaves a constant column with a variance of about 1e-34; relative to its size that is zero.
-    scale = np.abs(padded[:n]).max(axis=0)
-    return means, np.where(omegas > 1e-10 * scale, omegas, 0.0)
-
-
-@lru_cache(maxsize=32)
-def _moment_kernel(rows: int, columns: int) -> Any:
-    jax = load_jax()
-    jnp = jax.numpy
-    size = 1 << (2 * rows - 1).bit_length()
-
-    def kernel(padded: Any, n: Any, p: Any) -> Any:
-        inside = jnp.arange(rows) < n
-        means = padded.sum(axis=0) / n
-        centred = jnp.where(inside[:, None], padded - means, 0.0).T
-        spectrum = jnp.fft.rfft(centred, size, axis=1)
-        power = spectrum.real**2 + spectrum.imag**2
-        covariances = jnp.fft.irfft(power, size, axis=1)[:, :rows] / n
-        weights = 2.0 * _kernel_weights(jnp, rows, n, p)
-        weights = weights.at[0].set(1.0)
-        return means, jnp.sqrt(jnp.maximum(covariances @ weights, 0.0))
-
-    return jax.jit(kernel)
-
-
-@lru_cache(maxsize=32)
-def _resample_kernel(rows: int, columns: int, chunk: int) -> Any:
+@lru_cache(maxsize=1)
+def _statistics_kernel() -> Any:
     jax = load_jax()
     jnp = jax.numpy
 
     def kernel(
-        padded: Any, means: Any, omegas: Any, t: Any, order: Any, n: Any, p: Any, seed: Any, start: Any, total: Any
-    ) -> Any:
-        seed = jnp.asarray(seed).astype(jnp.uint32)
-        path = (start + jnp.arange(chunk)).astype(jnp.uint32)[:, None]
-        step = jnp.arange(rows)
-        counter = (2 * step).astype(jnp.uint32)[None, :]
-        limit = jnp.round(p * 2.0**32)
-        restart = (_hash(jnp, seed, path, counter) < limit) | (step == 0)[None, :]
-        word = _hash(jnp, seed, path, counter + jnp.uint32(1)).astype(jnp.int64)
-        first = (word * n) >> 32
-        # The newest restart at or before each step, without a scan: a running maximum of restart positions.
-        position = jax.lax.cummax(jnp.where(restart, step[None, :], 0), axis=1)
-        index = (jnp.take_along_axis(first, position, axis=1) + step[None, :] - position) % n
-        index = jnp.where(step[None, :] < n, index, rows)
-        lane = jnp.arange(chunk)[:, None]
-        counts = jnp.zeros((chunk, rows)).at[lane, index].add(1.0, mode="drop")
-        resampled = counts @ padded / n
-        best, z = _four_maxima(jnp, resampled, means, omegas, n)
-        # Step-down maxima: for the j-th best strategy, the maximum over itself and all worse ones.
-        step_down = jnp.maximum(jax.lax.cummax(z[:, order], axis=1, reverse=True), 0.0)
+        resampled: Any, means: Any, omegas: Any, t: Any, order: Any, n: Any, start: Any, total: Any
+    ) -> tuple[Any, Any]:
+        """((batch, 4) maxima, (columns,) resamples whose step-down maximum reaches the t of the j-th best column)."""
+        inside = (start + jnp.arange(resampled.shape[0])) < total
+        root = jnp.sqrt(n * 1.0)
+        lower, consistent, inverse, live = (a[order] for a in _recentring(jnp, means, omegas, n))
         ranked = t[order]
-        tolerance = TIE_TOLERANCE * jnp.maximum(1.0, jnp.abs(ranked))
-        counted = (path[:, :1] < total) & (step_down >= ranked - tolerance)
-        return best, counted.sum(axis=0)
+        cut = ranked - TIE_TOLERANCE * jnp.maximum(1.0, jnp.abs(ranked))
+
+        def worse_to_better(best: Any, column: Any) -> tuple[Any, Any]:
+            """One pass over the columns: four running maxima, the consistent one is the step-down maximum."""
+            drawn, mean, low, cons, scale, alive, limit = column
+            raw = root * (drawn - mean)
+            found = (
+                jnp.maximum(best[0], root * (drawn - low) * scale),
+                jnp.maximum(best[1], root * (drawn - cons) * scale),
+                jnp.maximum(best[2], raw * scale),
+                jnp.maximum(best[3], jnp.where(alive, raw, -jnp.inf)),
+            )
+            return found, jnp.sum(inside & (found[1] >= limit))
+
+        zero = jnp.zeros(resampled.shape[0])
+        columns = (resampled.T[order], means[order], lower, consistent, inverse, live, cut)
+        best, reached = jax.lax.scan(worse_to_better, (zero, zero, zero, zero - jnp.inf), columns, reverse=True)
+        raw_best = jnp.where(jnp.isfinite(best[3]), best[3], 0.0)
+        return jnp.stack([*best[:3], raw_best], axis=1), reached
 
     return jax.jit(kernel)

@@ -7,12 +7,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from argus_core.evaluation.spa import (
-    resample_counts,
-    spa_test,
-    stationary_variance,
-    statistics_of_means,
-)
+from argus_core.bootstrap.resampled_means import resample_counts, stationary_variance
+from argus_core.evaluation.spa import spa_test, statistics_of_means
 
 SPA_A = np.array(
     [[0.9, -0.4, 0.3], [-0.2, 0.5, -1.9], [1.1, 0.1, -0.6], [0.4, -0.7, -1.2], [-0.5, 0.8, 0.2], [0.7, -0.3, -2.1]]
@@ -157,7 +153,7 @@ def test_chunking_and_padding_do_not_change_a_digit(monkeypatch):
     rng = np.random.default_rng(10)
     values = rng.normal(size=(64, 9)) * 0.01
     whole = spa_test(values, block_length=3.0, resamples=500, seed=4)
-    monkeypatch.setattr("argus_core.evaluation.spa._CHUNK_BYTES", 64 * 8 * 64)
+    monkeypatch.setattr("argus_core.bootstrap.resampled_means._CHUNK_BYTES", 64 * 8 * 64)
     parts = spa_test(values, block_length=3.0, resamples=500, seed=4)
     assert parts.p_consistent == whole.p_consistent
     assert parts.adjusted_p == pytest.approx(whole.adjusted_p)
