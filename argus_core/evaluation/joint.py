@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,8 +17,8 @@ if TYPE_CHECKING:
 
 #: The strategy that is a benchmark by definition: ranked, never judged, never a candidate, no trial.
 BENCHMARK_STRATEGY = "BuyAndHold"
-#: Columns whose block length is estimated; more change the median by nothing that matters.
-_BLOCK_SAMPLE = 200
+#: Bins in which the best t-value under luck is told.
+_NULL_BINS = 40
 
 
 @dataclass(frozen=True)
@@ -90,24 +89,35 @@ def joint_test(
             "survivors": [],
             "p_consistent_half_block": None,
             "p_consistent_double_block": None,
+            "effective_trials": 0.0,
+            "best_by_luck": {},
+            "null_histogram": None,
+            "selection_bias": 0.0,
             "detail": f"Not tested: {reason}.",
         }
         return document, {run_id: {"joint_p": 1.0, "t_value": 0.0} for run_id in aligned.run_ids}
 
+    from argus_core.bootstrap.joint_paths import best_of_trials, joint_block_length
+    from argus_core.evaluation.multiplicity import effective_trials
     from argus_core.evaluation.spa import spa_test
 
     performance = aligned.values.copy()
     if settings.benchmark == "buy_and_hold":
         for column, trial in enumerate(trials):
             performance[:, column] -= benchmark.get(str(trial["symbol"]), 0.0)
-    length = settings.block_length or chosen_block_length(performance)
-    length = max(1.0, float(length))
+    length = max(1.0, float(settings.block_length or joint_block_length(performance)))
     run = {"resamples": settings.resamples, "seed": settings.seed, "alpha": alpha}
     result = spa_test(performance, block_length=length, **run)
     half = spa_test(performance, block_length=max(1.0, length / 2), **run)
     double = spa_test(performance, block_length=length * 2, **run)
     best = int(np.argmax(result.t_values))
+    race = best_of_trials(performance, block_length=length, resamples=settings.resamples, seed=settings.seed)
+    histogram, edges = np.histogram(race.null_maxima, _NULL_BINS)
     document |= {
+        "effective_trials": effective_trials(performance),
+        "best_by_luck": race.quantiles(),
+        "null_histogram": {"edges": edges.round(6).tolist(), "counts": histogram.tolist()},
+        "selection_bias": race.selection_bias,
         "statistic": result.statistic,
         "critical_value": result.critical_value,
         "p_lower": result.p_lower,
@@ -126,18 +136,6 @@ def joint_test(
         for i, run_id in enumerate(aligned.run_ids)
     }
     return document, per_run
-
-
-def chosen_block_length(performance: NDArray[np.float64]) -> float:
-    """Median over the columns that vary of the automatic block length (Politis & White, corrected), at least 1."""
-    from argus_core.robustness import optimal_block_length
-
-    live = np.flatnonzero(performance.std(axis=0) > 0)
-    if not len(live) or len(performance) < 8:
-        return 1.0
-    chosen = live[np.unique(np.linspace(0, len(live) - 1, min(len(live), _BLOCK_SAMPLE)).round().astype(int))]
-    lengths = [optimal_block_length(performance[:, column]).stationary for column in chosen]
-    return max(1.0, float(np.median([length for length in lengths if math.isfinite(length)] or [1.0])))
 
 
 def grid_overfitting(

@@ -37,7 +37,13 @@ def signature(path: np.ndarray, level: int) -> np.ndarray:
         for m in range(1, level + 1):
             piece.append(_outer(piece[-1], step) / m)
         # Chen: level m of the joined path is the sum of products of levels i and m - i.
-        state = [sum(_outer(state[i], piece[m - i]) for i in range(m + 1)) for m in range(level + 1)]  # type: ignore[misc]
+        joined = []
+        for m in range(level + 1):
+            total = np.zeros((*batch, d**m))
+            for i in range(m + 1):
+                total = total + _outer(state[i], piece[m - i])
+            joined.append(total)
+        state = joined
     return np.concatenate(state[1:], axis=-1)
 
 

@@ -58,6 +58,7 @@ def cycle_report(
             evidence.error_budget(evaluation),
             evidence.ledger_growth(evaluation),
             sections.kills(evaluation),
+            _joint_fan(evaluation, shown, returns),
             _fans(shown, trades, metrics),
             sections.costs(shown, metrics),
             sections.regimes(shown, metrics),
@@ -96,6 +97,21 @@ def _growth(rankings: pl.DataFrame, shown: Sequence[Mapping[str, Any]], returns:
         + ("" if not shown[0]["killed"] else " None of them survived: they are shown so that you can see why."),
         equity_figure("equity", aligned.dates, lines, greys),
         drawdown_figure("drawdown", aligned.dates, lines, greys),
+    )
+
+
+def _joint_fan(evaluation: Evaluation, shown: Sequence[Mapping[str, Any]], returns: pl.DataFrame) -> str:
+    test = evaluation.joint_test
+    if not shown or test["block_length"] is None:
+        return ""
+    ids = [str(run["run_id"]) for run in shown]
+    aligned = align_returns(returns.filter(pl.col("run_id").is_in(ids)), ids)
+    return evidence.joint_fan(
+        [_label(run) for run in shown],
+        aligned.values,
+        block_length=test["block_length"],
+        seed=test["seed"],
+        capital=not shown[0]["killed"],
     )
 
 

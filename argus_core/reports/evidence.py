@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
+from argus_core.bootstrap.joint_paths import joint_paths
 from argus_core.evaluation.joint import BENCHMARK_STRATEGY
-from argus_core.reports.figures import budget_figure, ledger_figure
+from argus_core.reports.figures import budget_figure, joint_fan_figure, ledger_figure, null_figure
 from argus_core.reports.page import Column, definitions, section, table
 from argus_core.reports.words import DASH, percent, plural
+from argus_core.robustness import ruin_upper_bound
 
 if TYPE_CHECKING:
     from argus_core.evaluation import Evaluation
 
+#: Calendars of the joint fan.
+JOINT_PATHS = 1000
 #: Looks and generations named one by one; a line below says how many more there are.
 _LISTED = 12
 
@@ -30,6 +35,8 @@ def joint(evaluation: Evaluation, figure: str) -> str:
         ("Trials tested · in the ledger", f"{test['n_tested']:,} · {test['n_trials']:,}"),
         ("Days · resamples", f"{test['n_observations']:,} · {test['resamples']:,}"),
         ("Benchmark", {"cash": "cash", "buy_and_hold": "buying and holding"}[test["benchmark"]]),
+        ("Trials that differ (effective rank)", f"{test['effective_trials']:.1f}"),
+        ("Luck in the mean of the best", f"{percent(test['selection_bias'], 3)} a day"),
         ("Marked by StepM", plural(len(test["survivors"]), "run")),
     ]
     if test["block_length"] is not None:
@@ -59,8 +66,56 @@ def joint(evaluation: Evaluation, figure: str) -> str:
         "Could luck alone have produced the best of everything that was tried? All trials are resampled together, "
         "failed ones and those that never traded included, so that trying more makes passing harder."
     )
-    chart = f"<div><h3>Sharpe ratios of all trials</h3>{figure}</div>" if figure else ""
+    chart = f"<h3>Sharpe ratios of all trials</h3>{figure}" if figure else ""
+    if test["null_histogram"] is not None:
+        null = null_figure(
+            "null",
+            test["null_histogram"]["edges"],
+            test["null_histogram"]["counts"],
+            best=test["statistic"],
+            needed=test["critical_value"],
+        )
+        chart = f"<h3>What luck gives the best of all trials</h3>{null}{chart}"
+    chart = f"<div>{chart}</div>" if chart else ""
     return section("Joint test", say, f'<div class="two"><div>{definitions(entries)}{overfit}</div>{chart}</div>')
+
+
+def joint_fan(labels: list[str], returns: np.ndarray, *, block_length: float, seed: int, capital: bool) -> str:
+    """The drawn runs together, in equal parts, over resampled calendars: what their common days allow.
+
+    Args:
+        returns: (n, k) daily returns of the runs, one clock.
+        capital: whether they survived and may receive capital.
+    """
+    if returns.shape[0] < 10 or not returns.shape[1]:
+        return ""
+    count = returns.shape[1]
+    weights = np.full((1, count), 1.0 / count)
+    found = joint_paths(returns, block_length=block_length, paths=JOINT_PATHS, seed=seed, weights=weights)
+    rows = []
+    for column, label in enumerate([*labels, "in equal parts"] if count > 1 else labels):
+        at = column if column < count else count
+        gain = found.terminal[:, at] - 1
+        ruined = int(found.ruined[:, at].sum())
+        rows.append(
+            [
+                label,
+                percent(float(np.median(gain)), signed=True),
+                percent(float(np.quantile(gain, 0.05)), signed=True),
+                percent(float(np.quantile(found.max_drawdown[:, at], 0.95))),
+                f"{np.quantile(found.time_under_water[:, at], 0.95):,.0f} days",
+                percent(ruin_upper_bound(ruined, JOINT_PATHS), 2),
+            ]
+        )
+    columns = [Column("Run", "words"), Column("Median return", "number"), Column("Worst path in twenty", "number")]
+    columns += [Column(name, "number") for name in ("95 % drawdown", "95 % under water", "Ruin at most")]
+    who = "The surviving runs" if capital else "The best runs, none of which survived,"
+    say = (
+        f"{who} over {JOINT_PATHS:,} calendars drawn anew, all from the same days (mean block {block_length:.1f} days), "
+        "so that what falls together here falls together there. The mean is the measured, selected one."
+    )
+    figure = joint_fan_figure("jointfan", found.fan_steps.tolist(), found.fan[:, :, 0].astype(np.float64))
+    return section("The same days in another order", say, figure, table(columns, rows))
 
 
 def error_budget(evaluation: Evaluation) -> str:

@@ -91,19 +91,7 @@ def fan_figure(name: str, trade_returns: NDArray[np.float64], *, block: float, p
     keep = _thinned(len(steps))
     x = steps[keep]
     figure = graph.Figure()
-    bands = ((0, 4, "rgba(42,111,219,.13)", "90 % of paths"), (1, 3, "rgba(42,111,219,.24)", "half of paths"))
-    for low, high, shade, label in bands:
-        figure.add_trace(
-            graph.Scatter(
-                x=np.concatenate([x, x[::-1]]).tolist(),
-                y=np.concatenate([quantiles[high][keep], quantiles[low][keep][::-1]]).round(4).tolist(),
-                fill="toself",
-                fillcolor=shade,
-                line={"width": 0},
-                hoverinfo="skip",
-                name=label,
-            )
-        )
+    _add_bands(graph, figure, x, quantiles[:, keep])
     _add_line(graph, figure, x, quantiles[2][keep], "median path", SERIES[0], "solid", 2, "%{y:+.2f} %")
     real = 100 * (np.concatenate([[1.0], np.cumprod(1 + trade_returns)]) - 1)
     _add_line(graph, figure, x, real[keep], "as it happened", _INK, "solid", 1.6, "%{y:+.2f} %")
@@ -176,6 +164,48 @@ def sharpe_figure(name: str, sharpes: Sequence[float], *, luck: float, benchmark
             font={"color": colour, "size": 12},
         )
     return _html(figure, name, height=290, y_title="runs", x_title="annual Sharpe ratio", top=44)
+
+
+def null_figure(name: str, edges: Sequence[float], counts: Sequence[int], *, best: float, needed: float | None) -> str:
+    """Best t-value that luck gives all trials together, resample by resample; the observed best and what was needed."""
+    graph = load_plotly()
+    at = np.asarray(edges)
+    figure = graph.Figure(
+        graph.Bar(
+            x=((at[1:] + at[:-1]) / 2).round(4).tolist(),
+            y=list(counts),
+            width=float(at[1] - at[0]) * 0.94,
+            marker={"color": BENCHMARK},
+            hovertemplate="best t by luck about %{x:.2f}: %{y} resamples<extra></extra>",
+        )
+    )
+    marks = [(best, SERIES[0], f"best trial {best:.2f}", "left")]
+    if needed is not None:
+        marks.append((needed, LOSS, f"needed {needed:.2f}", "right"))
+    for row, (where, colour, label, _) in enumerate(marks):
+        figure.add_vline(x=where, line={"color": colour, "width": 2})
+        figure.add_annotation(
+            x=where,
+            y=1.0 + 0.1 * row,
+            yref="paper",
+            yanchor="bottom",
+            text=label,
+            showarrow=False,
+            font={"color": colour, "size": 12},
+        )
+    return _html(figure, name, height=270, y_title="resamples", x_title="best t-value of all trials", top=48)
+
+
+def joint_fan_figure(name: str, steps: Sequence[int], fan: NDArray[np.float64]) -> str:
+    """Wealth of a portfolio over resampled calendars: bands of 50 % and 90 % of the paths and the median."""
+    graph = load_plotly()
+    quantiles = 100 * (np.quantile(fan, (0.05, 0.25, 0.5, 0.75, 0.95), axis=0) - 1)
+    x = np.asarray(steps)
+    figure = graph.Figure()
+    _add_bands(graph, figure, x, quantiles)
+    _add_line(graph, figure, x, quantiles[2], "median path", SERIES[0], "solid", 2, "%{y:+.2f} %")
+    figure.add_hline(y=0, line={"color": _INK, "width": 1})
+    return _html(figure, name, height=320, y_title="return", x_title="days", suffix=" %")
 
 
 def budget_figure(name: str, looks: pl.DataFrame) -> str:
@@ -268,6 +298,23 @@ def p_value_figure(name: str, p_values: Sequence[float]) -> str:
     )
     figure.add_hline(y=len(p_values) / 20, line={"color": _QUIET, "width": 1.4, "dash": "dot"})
     return _html(figure, name, height=240, y_title="null cycles", x_title="joint p-value")
+
+
+def _add_bands(graph: Any, figure: Any, x: NDArray[np.int64], quantiles: NDArray[np.float64]) -> None:
+    """Bands between the outer and between the inner of five quantile paths."""
+    bands = ((0, 4, "rgba(42,111,219,.13)", "90 % of paths"), (1, 3, "rgba(42,111,219,.24)", "half of paths"))
+    for low, high, shade, label in bands:
+        figure.add_trace(
+            graph.Scatter(
+                x=np.concatenate([x, x[::-1]]).tolist(),
+                y=np.concatenate([quantiles[high], quantiles[low][::-1]]).round(4).tolist(),
+                fill="toself",
+                fillcolor=shade,
+                line={"width": 0},
+                hoverinfo="skip",
+                name=label,
+            )
+        )
 
 
 def _styled(lines: Mapping[str, Any], benchmarks: Mapping[str, Any]) -> list[tuple[str, str, str, float, Any]]:

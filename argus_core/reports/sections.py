@@ -161,6 +161,8 @@ def ranking(rankings: pl.DataFrame) -> str:
                 row["n_trades"],
                 percent(row["dsr"]),
                 decimal(row["joint_p"], 3),
+                Html(_bounds(row)),
+                decimal(row["min_detectable_sharpe"], 1),
                 Html(_verdict_chips(row)),
             ]
         )
@@ -175,13 +177,24 @@ def ranking(rankings: pl.DataFrame) -> str:
         Column("Trades", "number"),
         Column("DSR", "number"),
         Column("Joint p", "number"),
+        Column("True Sharpe", "number"),
+        Column("Could find", "number"),
         Column("Verdict", "many words"),
     ]
     say = (
         "By composite score, which depends on the run alone. DSR: probability that the Sharpe beats the luckiest "
-        "trial. Joint p: step-down p-value among all trials."
+        "trial. Joint p: step-down p-value among all trials. True Sharpe: one-sided 95 % bounds, grey where even the upper "
+        "one is not worth having. Could find: the annual Sharpe that this search marks with 80 % power on this history."
     )
     return section("Ranking", say, table(columns, rows, tall=True), _more(rankings.height, "run"))
+
+
+def _bounds(row: Mapping[str, Any]) -> str:
+    low, high = decimal(row["sharpe_low"], 1), decimal(row["sharpe_high"], 1)
+    if low is None or high is None:
+        return DASH
+    shown = f"{low} to {high}"
+    return f'<span class="dim">{shown}</span>' if row["evidence"] == "dead" else shown
 
 
 def _verdict_chips(row: Mapping[str, Any]) -> str:

@@ -94,6 +94,7 @@ def test_every_section_is_there(live_cycle, tmp_path):
         "Error budget",
         "Ledger",
         "What was killed, and why",
+        "The same days in another order",
         "Monte Carlo over trades",
         "Costs",
         "Regimes",
