@@ -111,7 +111,7 @@ def joint_fan(labels: list[str], returns: np.ndarray, *, block_length: float, se
     columns += [Column(name, "number") for name in ("95 % drawdown", "95 % under water", "Ruin at most")]
     who = "The surviving runs" if capital else "The best runs, none of which survived,"
     say = (
-        f"{who} over {JOINT_PATHS:,} calendars drawn anew, all from the same days (mean block {block_length:.1f} days), "
+        f"{who} over {JOINT_PATHS:,} calendars drawn anew, all from the same days (mean block {block_length:.1f}), "
         "so that what falls together here falls together there. The mean is the measured, selected one."
     )
     figure = joint_fan_figure("jointfan", found.fan_steps.tolist(), found.fan[:, :, 0].astype(np.float64))
