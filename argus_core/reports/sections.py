@@ -184,7 +184,7 @@ def ranking(rankings: pl.DataFrame) -> str:
     say = (
         "By composite score, which depends on the run alone. DSR: probability that the Sharpe beats the luckiest "
         "trial. Joint p: step-down p-value among all trials. True Sharpe: one-sided 95 % bounds, grey where even the "
-        "upper one is not worth having. Could find: the annual Sharpe that this search marks with 80 % power on this history."
+        "upper one is not worth having. Could find: the annual Sharpe that this search marks with 80 % power."
     )
     return section("Ranking", say, table(columns, rows, tall=True), _more(rankings.height, "run"))
 
