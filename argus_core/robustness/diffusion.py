@@ -25,9 +25,13 @@ def ruin_probability(distance: float, mu: float, sigma: float, horizon: float = 
     """
     if math.isinf(horizon):
         return math.exp(-2 * mu * distance / sigma**2) if mu > 0 else 1.0
+    from scipy.special import log_ndtr
+
     spread = sigma * math.sqrt(horizon)
     down = _NORMAL.cdf((-distance - mu * horizon) / spread)
-    return down + math.exp(-2 * mu * distance / sigma**2) * _NORMAL.cdf((-distance + mu * horizon) / spread)
+    # In logarithms: a huge factor meets a tiny probability.
+    reflected = -2 * mu * distance / sigma**2 + float(log_ndtr((-distance + mu * horizon) / spread))
+    return min(1.0, down + math.exp(reflected))
 
 
 def monitored_ruin_probability(distance: float, mu: float, sigma: float, horizon: float, step: float) -> float:
