@@ -79,7 +79,9 @@ def sharpe_haircut(
         adjusted = min(1.0, p * n_tests)
     else:
         adjusted = float(adjusted_p_values([p, *p_values], method)[0])
+    # Where p leaves the range of floats the adjustment is beyond measure; it never adds to the Sharpe ratio.
     left = 0.0 if adjusted >= 1 else -_NORMAL.inv_cdf(max(adjusted, 1e-300) / 2) / math.sqrt(years)
+    left = min(left, sharpe)
     return left, 1 - left / sharpe
 
 

@@ -21,6 +21,7 @@ from argus_core.experiments.rows import as_json
 from argus_core.replay.results import ReplayResult
 from argus_core.robustness import cost_break_even, monte_carlo, plateau, walk_forward
 from argus_core.robustness.cost import break_even_of_reruns
+from argus_core.robustness.entry_significance import entry_significance
 from argus_core.robustness.regime_stress import Masked, day_regimes, fold_labels, leave_one_out, regime_stress_of
 from argus_core.robustness.selection_correction import (
     SelectionCorrection,
@@ -74,6 +75,7 @@ def robustness_blocks(
         [{"plateau_ratio": one.ratio, "plateau_neighbours": one.neighbours} for one in plateau(flat, sharpes)],
         _forward(forward, params, days) if forward is not None else [],
         _combinatorial(matrix, year, settings),
+        _entries(results, market, settings),
         _warmup(group, trials, results, sharpes, matrix, market, settings),
     ]
     for part in parts:
@@ -223,6 +225,25 @@ def _forward(forward: WalkForward, params: Sequence[Mapping[str, Any]], days: Se
         }
         for k in range(len(params))
     ]
+
+
+def _entries(results: Sequence[ReplayResult], market: Market, settings: ExperimentSettings) -> list[dict[str, Any]]:
+    """Entry rules against random entries; runs with legs or other symbols have no one series to enter at random."""
+    if not settings.entry_draws:
+        return []
+    bars = market.frame.filter(~pl.col("warmup")).select("ts", "open", "close")
+    blocks: list[dict[str, Any]] = []
+    for one in results:
+        alone = one.trades.height and (one.trades["symbol"] == market.symbol).all() and not _has_legs(one.trades)
+        found = (
+            entry_significance(one.trades, bars, draws=settings.entry_draws, seed=settings.mc_seed) if alone else None
+        )
+        blocks.append({} if found is None else {"entry_p": found.p_value, "entry_excess_bp": found.excess_bp})
+    return blocks
+
+
+def _has_legs(trades: pl.DataFrame) -> bool:
+    return not trades["legs"].fill_null("").is_in(["", "[]"]).all()
 
 
 def _combinatorial(matrix: np.ndarray, year: int, settings: ExperimentSettings) -> list[dict[str, Any]]:

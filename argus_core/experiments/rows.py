@@ -85,6 +85,8 @@ RUN_SCHEMA: Mapping[str, pl.DataType] = {
             "wf_oos_sharpe",
             "wf_is_sharpe",
             "wf_decay",
+            "entry_p",
+            "entry_excess_bp",
             "cpcv_sharpe_median",
             "cpcv_sharpe_p5",
             "cpcv_share_negative",

@@ -114,6 +114,7 @@ class ExperimentSettings(Settings):
     walk_forward: WalkForwardSettings = WalkForwardSettings()
     cpcv: CombinatorialSettings = CombinatorialSettings()
     warmup_sensitivity: WarmupSensitivity = WarmupSensitivity()
+    entry_draws: int = Field(200, ge=0, description="random entries that each run's own are compared with; 0: none")
     lookahead_cuts: int = Field(3, ge=1, description="truncation points of the lookahead proof")
 
 
