@@ -73,7 +73,7 @@ def robustness_blocks(
         _monte_carlo(results, matrix, year, settings) if settings.mc_bootstrap else [],
         _stress(results, matrix, days, forward, market) if settings.regime_stress else [],
         [{"plateau_ratio": one.ratio, "plateau_neighbours": one.neighbours} for one in plateau(flat, sharpes)],
-        _forward(forward, params, days) if forward is not None else [],
+        _forward(forward, params, days, settings) if forward is not None else [],
         _combinatorial(matrix, year, settings),
         _entries(results, market, settings),
         _warmup(group, trials, results, sharpes, matrix, market, settings),
@@ -196,9 +196,13 @@ def _masked(found: Masked, run: int) -> dict[str, dict[str, Any]]:
     }
 
 
-def _forward(forward: WalkForward, params: Sequence[Mapping[str, Any]], days: Sequence[Any]) -> list[dict[str, Any]]:
+def _forward(
+    forward: WalkForward, params: Sequence[Mapping[str, Any]], days: Sequence[Any], settings: ExperimentSettings
+) -> list[dict[str, Any]]:
     chosen = as_json(
         {
+            "mode": settings.walk_forward.mode,
+            "train_blocks": settings.walk_forward.train_blocks,
             "oos_sharpe": forward.oos_sharpe,
             "is_sharpe": forward.is_sharpe,
             "decay": forward.decay,

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+
+from argus_core.validation.splits import walk_forward_splits
 
 
 @dataclass(frozen=True)
@@ -40,14 +43,22 @@ class WalkForward:
 
 
 def walk_forward(
-    returns: np.ndarray, *, folds: int = 4, embargo_days: int = 1, days_per_year: int = 252
+    returns: np.ndarray,
+    *,
+    folds: int = 4,
+    mode: Literal["anchored", "rolling"] = "anchored",
+    train_blocks: int = 1,
+    embargo_days: int = 1,
+    days_per_year: int = 252,
 ) -> WalkForward | None:
-    """Anchored walk-forward over a matrix of daily returns.
+    """Walk-forward over a matrix of daily returns.
 
-    The days are cut into ``folds`` + 1 blocks of (nearly) equal length. Fold k trains on all days before block
-    k + 1 less the ``embargo_days`` just before it, picks the lane with the best Sharpe there (the first of equals)
-    and is judged on the block. A daily return is marked to market, so its label interval is its own day: nothing
-    has to be purged beyond the embargo. Fewer folds (at least two) are made where blocks would be too short.
+    The days are cut into ``train_blocks`` + ``folds`` blocks of (nearly) equal length; the last ``folds`` test, one
+    after another (`walk_forward_splits`). Each trains on all days before it (``anchored``) or on the ``train_blocks``
+    blocks before it (``rolling``: the past is forgotten, for markets that change), less the ``embargo_days`` just
+    before it; the lane with the best Sharpe there (the first of equals) is judged on the block. A daily return is
+    marked to market, so its label interval is its own day: nothing has to be purged beyond the embargo. Fewer folds
+    (at least two) are made where blocks would be too short.
 
     Args:
         returns: daily net returns, shape (lanes, days).
@@ -57,12 +68,15 @@ def walk_forward(
     """
     matrix = np.asarray(returns, dtype=np.float64)
     lanes, days = matrix.shape
-    while folds >= 2 and days // (folds + 1) < embargo_days + 2:
+    while folds >= 2 and not _fits(days // (folds + train_blocks), train_blocks, embargo_days):
         folds -= 1
     if folds < 2 or lanes == 0:
         return None
-    edges = [round(days * k / (folds + 1)) for k in range(folds + 2)]
-    spans = [((0, edges[k] - embargo_days), (edges[k], edges[k + 1])) for k in range(1, folds + 1)]
+    labels = np.arange(days)
+    splits = walk_forward_splits(
+        labels, labels, folds=folds, mode=mode, train_blocks=train_blocks, embargo=embargo_days
+    )
+    spans = [(_span(split.train), _span(split.test)) for split in splits]
     train = np.array([_sharpe(matrix[:, a:b], days_per_year) for (a, b), _ in spans])
     test = np.array([_sharpe(matrix[:, a:b], days_per_year) for _, (a, b) in spans])
     means = np.array([matrix[:, a:b].mean(axis=1) for _, (a, b) in spans])
@@ -86,7 +100,7 @@ def walk_forward(
     inside = _mean([fold.train_sharpe for fold in picked])
     signs = [means[k, lane] > 0 for k, lane in enumerate(chosen) if lane is not None and active[k, lane]]
 
-    out = matrix[:, edges[1] :]
+    out = matrix[:, spans[0][1][0] :]
     lane_oos = [_defined(value) for value in _sharpe(out, days_per_year)]
     lane_is = [_mean([_defined(value) for value in train[:, lane]]) for lane in range(lanes)]
     lane_signs = [
@@ -103,6 +117,16 @@ def walk_forward(
         lane_decay=tuple(sharpe_decay(a, b) for a, b in zip(lane_is, lane_oos, strict=True)),
         lane_sign_consistency=tuple(lane_signs),
     )
+
+
+def _fits(block: int, train_blocks: int, embargo_days: int) -> bool:
+    """Whether a test of ``block`` days and its shortest train have two days each."""
+    return block >= 2 and train_blocks * block >= embargo_days + 2
+
+
+def _span(rows: np.ndarray) -> tuple[int, int]:
+    """Half-open range of consecutive rows."""
+    return int(rows[0]), int(rows[-1]) + 1
 
 
 def sharpe_decay(inside: float | None, outside: float | None) -> float | None:

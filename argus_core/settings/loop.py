@@ -61,6 +61,10 @@ class McKillThresholds(Settings):
 
 class WalkForwardSettings(Settings):
     folds: int = Field(4, ge=2)
+    mode: Literal["anchored", "rolling"] = Field(
+        "anchored", description="train on everything before a test, or on the last train_blocks blocks alone"
+    )
+    train_blocks: int = Field(1, ge=1, description="blocks before the first test; with rolling: before every test")
     embargo_days: int = Field(1, ge=0)
 
 

@@ -80,20 +80,26 @@ def walk_forward_splits(
     *,
     folds: int,
     mode: Literal["anchored", "rolling"] = "anchored",
-    train_rows: int | None = None,
+    train_blocks: int = 1,
     embargo: int = 0,
 ) -> Iterator[Split]:
     """``folds`` tests in time order, each trained on rows before it whose labels are known when it begins.
 
-    Rows are cut into folds + 1 blocks. ``anchored`` trains on everything before the test, ``rolling`` on the last
-    ``train_rows`` of it (default: one block). ``embargo``: gap between the last train label and the first test label,
-    in the unit of the intervals.
+    Rows are cut into train_blocks + folds blocks; the last ``folds`` of them test. ``anchored`` trains on everything
+    before the test (at first that is ``train_blocks`` blocks), ``rolling`` on the ``train_blocks`` blocks before it.
+    ``embargo``: gap between the last train label and the first test label, in the unit of the intervals; it shortens
+    the train rows.
+
+    Raises:
+        ValueError: if ``train_blocks`` is below 1 or a block would be empty.
     """
+    if train_blocks < 1:
+        raise ValueError(f"train_blocks is {train_blocks}: give at least 1 block to train on.")
     first, last = np.asarray(starts, np.int64), np.asarray(ends, np.int64)
-    edges = group_edges(len(first), folds + 1)
-    for fold in range(1, folds + 1):
+    edges = group_edges(len(first), folds + train_blocks)
+    for fold in range(train_blocks, folds + train_blocks):
         test = np.arange(edges[fold], edges[fold + 1])
         train = np.flatnonzero(last[: edges[fold]] < first[test[0]] - embargo)
         if mode == "rolling":
-            train = train[-(train_rows or int(edges[1])) :]
+            train = train[train >= edges[fold - train_blocks]]
         yield Split(train, test, (fold,))

@@ -21,6 +21,35 @@ def test_folds_are_anchored_cover_the_rest_and_leave_the_embargo_out():
     assert [fold.test for fold in result.folds] == [(20, 40), (40, 60), (60, 80), (80, 100)]
 
 
+def test_rolling_folds_forget_what_lies_before_their_train_blocks():
+    result = walk_forward(noise(3, 100), folds=4, mode="rolling", train_blocks=1, embargo_days=2)
+    assert [fold.train for fold in result.folds] == [(0, 18), (20, 38), (40, 58), (60, 78)]
+    assert [fold.test for fold in result.folds] == [(20, 40), (40, 60), (60, 80), (80, 100)]
+    result = walk_forward(noise(3, 100), folds=3, mode="rolling", train_blocks=2, embargo_days=1)
+    assert [fold.train for fold in result.folds] == [(0, 39), (20, 59), (40, 79)]
+    assert [fold.test for fold in result.folds] == [(40, 60), (60, 80), (80, 100)]
+
+
+def test_anchored_folds_may_begin_with_more_than_one_block():
+    result = walk_forward(noise(3, 100), folds=3, train_blocks=2, embargo_days=0)
+    assert [fold.train for fold in result.folds] == [(0, 40), (0, 60), (0, 80)]
+
+
+def test_a_rolling_choice_follows_a_change_that_an_anchored_one_averages_away():
+    returns = noise(2, 200, 4) * 0.1
+    # Lane 0 earns much in the first two blocks of forty days, lane 1 a little in the last three.
+    returns[0, :80] += 0.01
+    returns[1, 80:] += 0.002
+    anchored, rolling = (walk_forward(returns, folds=4, mode=mode) for mode in ("anchored", "rolling"))
+    assert [fold.chosen for fold in anchored.folds] == [0, 0, 0, 0]
+    assert [fold.chosen for fold in rolling.folds] == [0, 0, 1, 1]
+    # What lies before the window does not count.
+    changed = returns.copy()
+    changed[:, :80] = noise(2, 80, 9)
+    again = walk_forward(changed, folds=4, mode="rolling")
+    assert again.folds[2:] == rolling.folds[2:]
+
+
 def test_the_lane_is_chosen_on_train_and_judged_on_test():
     returns = noise(5, 120, 3)
     result = walk_forward(returns, folds=3, embargo_days=1)
@@ -78,6 +107,9 @@ def test_short_windows_get_fewer_folds_and_very_short_ones_none():
     assert len(walk_forward(noise(1, 9)).folds) == 2
     assert walk_forward(noise(1, 8)) is None
     assert walk_forward(np.zeros((0, 100))) is None
+    # Two blocks of two days to train on, two of two to test.
+    assert len(walk_forward(noise(1, 8), train_blocks=2, mode="rolling").folds) == 2
+    assert walk_forward(noise(1, 7), train_blocks=2, mode="rolling") is None
 
 
 @pytest.mark.parametrize(

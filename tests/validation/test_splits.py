@@ -79,15 +79,31 @@ def test_k_fold_tests_every_row_once():
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.integers(30, 120), st.integers(2, 5), st.integers(0, 6), st.sampled_from(["anchored", "rolling"]))
-def test_walk_forward_trains_on_the_past_alone(rows, folds, embargo, mode):
+@given(
+    st.integers(30, 120),
+    st.integers(2, 5),
+    st.integers(1, 3),
+    st.integers(0, 6),
+    st.sampled_from(["anchored", "rolling"]),
+)
+def test_walk_forward_trains_on_the_past_alone(rows, folds, blocks, embargo, mode):
     starts = np.arange(rows)
     ends = starts + (starts % 4)
-    for split in walk_forward_splits(starts, ends, folds=folds, mode=mode, embargo=embargo, train_rows=9):
-        if len(split.train):
-            assert ends[split.train].max() < starts[split.test[0]] - embargo
-        if mode == "rolling":
-            assert len(split.train) <= 9
+    edges = np.round(np.linspace(0, rows, folds + blocks + 1)).astype(int)
+    terms = {"folds": folds, "mode": mode, "train_blocks": blocks, "embargo": embargo}
+    splits = list(walk_forward_splits(starts, ends, **terms))
+    assert len(splits) == folds
+    for number, split in enumerate(splits):
+        first = edges[number] if mode == "rolling" else 0
+        before = edges[number + blocks]
+        assert split.test.tolist() == list(range(before, edges[number + blocks + 1]))
+        # Every row of the window whose label is known in time, and no other.
+        assert split.train.tolist() == [row for row in range(first, before) if ends[row] < starts[before] - embargo]
+
+
+def test_walk_forward_needs_a_block_to_train_on():
+    with pytest.raises(ValueError, match="train_blocks is 0"):
+        list(walk_forward_splits([0, 1], [0, 1], folds=2, train_blocks=0))
 
 
 def lanes(seed=0, k=12, days=250, drift=0.0):
