@@ -96,7 +96,7 @@ def implied_vols(
         Arrays of the broadcast shape. No argument makes the call fail: what cannot be inverted is NaN with a reason.
     """
     given = np.broadcast_arrays(*(_floats(v) for v in (price, forward, strike, years, discount, call)))
-    iv, code = _in_chunks(_kernel(), given)
+    iv, code = in_chunks(_kernel(), given)
     return ImpliedVols(iv.reshape(given[0].shape), code.astype(np.int8).reshape(given[0].shape))
 
 
@@ -135,7 +135,7 @@ def normalised_black(x: ArrayLike, s: ArrayLike) -> Floats:
 def normalised_vol(x: ArrayLike, beta: ArrayLike) -> Floats:
     """Total volatility s with b(x, s) = ``beta``, broadcast; NaN unless x <= 0 and 0 < beta < e^{x/2}."""
     log_moneyness, price = np.broadcast_arrays(_floats(x), _floats(beta))
-    return _in_chunks(_normalised_kernel(), [log_moneyness, price])[0].reshape(price.shape)
+    return in_chunks(_normalised_kernel(), [log_moneyness, price])[0].reshape(price.shape)
 
 
 def log_distance(xp: Any, forward: Any, strike: Any) -> Any:
@@ -308,7 +308,7 @@ def _compiled(function: Callable[..., Any]) -> Callable[[Floats], Any]:
     return jax.jit(lambda packed: function(jax.numpy, packed, loop))
 
 
-def _in_chunks(kernel: Callable[[Floats], Any], rows: Sequence[Floats]) -> list[Floats]:
+def in_chunks(kernel: Callable[[Floats], Any], rows: Sequence[Floats]) -> list[Floats]:
     """Results of ``kernel`` for packed, padded pieces of ``rows``, whose shapes are few, so that little is compiled."""
     size = rows[0].size
     parts = []
