@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from argus_core.calendar import TradingCalendar, load_calendar
 from argus_core.settings import Project, load_project
@@ -14,6 +15,10 @@ from tests.series import btc, make_bars, spy, spy_year
 __all__ = ["btc", "calendar", "make_bars", "project", "shared_data", "spy", "spy_year"]
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# How long an example takes depends on what else the machine does: no test fails for that.
+hypothesis_settings.register_profile("argus", deadline=None)
+hypothesis_settings.load_profile("argus")
 
 
 @pytest.fixture(scope="session")

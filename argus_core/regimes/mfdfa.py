@@ -12,11 +12,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+#: Values that the default scales need: segments from 10 values to a tenth of them, over a factor of two.
+SMALLEST_SERIES = 200
+
 
 class Surrogates(NamedTuple):
-    """Width h(q_min) − h(q_max) of the series, its z-score among surrogates, and p = (1 + #{>=}) / (1 + draws)."""
+    """Width h(q_min) − h(q_max) of the series, that width minus the surrogates' mean, its z-score among them, and
+    p = (1 + #{>=}) / (1 + draws)."""
 
     width: float
+    excess: float
     z: float
     p_value: float
 
@@ -66,6 +71,7 @@ def surrogate_width(
     spread = others.std(ddof=1)
     return Surrogates(
         float(widths[0]),
+        float(widths[0] - others.mean()),
         float((widths[0] - others.mean()) / spread) if spread > 0 else 0.0,
         float((1 + (others >= widths[0]).sum()) / (1 + draws)),
     )

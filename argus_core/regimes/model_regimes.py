@@ -1,9 +1,10 @@
 """Model regimes of one series: one row per session, known when its last bar is (semantics §4).
 
 Change points (`bocpd`) and hidden states (`hmm`) read the close-to-close log returns of sessions, the Fisher transform
-their ranges, and `votes` weighs them against the rule regimes. Everything is anchored to calendar months: in month m
-the models see the returns from the first session of month m - `history_months` up to the row's own session, and the
-hidden states' parameters were fitted on the months **before** m. So a row never depends on which range was computed.
+their ranges, and `votes` weighs them against the rule regimes; `session_features` adds features without a vote.
+Everything is anchored to calendar months: in month m the models see the returns from the first session of month m -
+`history_months` up to the row's own session, and parameters were fitted on the months **before** m. So a row never
+depends on which range was computed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,13 @@ from argus_core.features import fisher
 from argus_core.regimes.bocpd import bocpd, log_squares, standardise_on_past
 from argus_core.regimes.hmm import FilterResult, HmmParameters, filter_states, fit_hmm, match_states
 from argus_core.regimes.lookback import session_numbers
+from argus_core.regimes.session_features import (
+    Moves,
+    bar_moves,
+    hawkes_features,
+    signature_features,
+    width_features,
+)
 from argus_core.regimes.votes import change_vote, combine_votes, rule_vote, state_vote
 from argus_core.settings import ModelRegimeSettings
 
@@ -42,6 +50,13 @@ MODEL_REGIME_SCHEMA = pl.Schema(
         "state_vol_ratio": pl.Float64(),
         "states_stable": pl.Boolean(),
         "fisher": pl.Float64(),
+        "hawkes_intensity": pl.Float64(),
+        "hawkes_branching": pl.Float64(),
+        "signature_increment": pl.Float64(),
+        "signature_time_area": pl.Float64(),
+        "signature_lead_lag_area": pl.Float64(),
+        "mfdfa_width": pl.Float64(),
+        "mfdfa_z": pl.Float64(),
         "vote_rules": pl.Int8(),
         "vote_change": pl.Int8(),
         "vote_states": pl.Int8(),
@@ -59,6 +74,13 @@ FRAME_COLUMNS = (
     "model_high_vol_prob",
     "model_high_vol_next",
     "fisher",
+    "hawkes_intensity",
+    "hawkes_branching",
+    "signature_increment",
+    "signature_time_area",
+    "signature_lead_lag_area",
+    "mfdfa_width",
+    "mfdfa_z",
     "model_vote",
     "model_confidence",
 )
@@ -109,7 +131,8 @@ def compute_model_regimes(
     dates = sessions["trade_date"].to_list()
     first, last = anchors or (dates[0], dates[-1])
     months = sorted({_month_start(d, 0) for d in dates if first <= d <= last})
-    blocks = [_month(sessions, month, calendar, settings) for month in months]
+    moves = bar_moves(bars, sessions, calendar)
+    blocks = [_month(sessions, moves, month, calendar, settings) for month in months]
     if not blocks:
         return pl.DataFrame(schema=MODEL_REGIME_SCHEMA)
     rows = pl.concat(blocks).filter(pl.col("trade_date").is_between(first, last))
@@ -151,13 +174,14 @@ def _month_start(day: date, shift: int) -> date:
 
 
 def _month(
-    sessions: pl.DataFrame, month: date, calendar: TradingCalendar, settings: ModelRegimeSettings
+    sessions: pl.DataFrame, moves: Moves, month: date, calendar: TradingCalendar, settings: ModelRegimeSettings
 ) -> pl.DataFrame:
     """Rows of one calendar month. Always the same shapes, so that the same numbers come out bit by bit."""
     back, ahead = settings.history_months, _month_start(month, 1)
     begin, older = _month_start(month, -back), _month_start(month, -back - 1)
     dates = sessions["trade_date"]
     window = sessions.filter((dates >= begin) & (dates < ahead))
+    bounds = [int(dates.search_sorted(day)) for day in (begin, month, ahead)]
     per_month = _DAYS_A_MONTH if calendar.name == ALWAYS_OPEN else _SESSIONS_A_MONTH
     size = bucket((back + 1) * per_month)
     returns = window["log_return"].to_numpy()
@@ -199,10 +223,26 @@ def _month(
         "state_vol_ratio": ratio,
         "fisher": fisher(window["high"].to_numpy(), window["low"].to_numpy(), settings.fisher_length),
     }
-    return window.with_columns(
-        *(pl.Series(name, values) for name, values in columns.items()),
-        pl.lit(stable, pl.Boolean).alias("states_stable"),
-    ).filter(pl.Series(mine))
+    intensity, branching = hawkes_features(moves, *bounds, settings)
+    increment, time_area, lead_lag_area = signature_features(returns, int((~mine).sum()), settings).T
+    width, z = width_features(before[0], month.year * 12 + month.month, settings)
+    features = {
+        "hawkes_intensity": intensity,
+        "signature_increment": increment,
+        "signature_time_area": time_area,
+        "signature_lead_lag_area": lead_lag_area,
+    }
+    return (
+        window.with_columns(pl.Series(name, values) for name, values in columns.items())
+        .filter(pl.Series(mine))
+        .with_columns(
+            *(pl.Series(name, values) for name, values in features.items()),
+            pl.lit(stable, pl.Boolean).alias("states_stable"),
+            hawkes_branching=pl.lit(branching, pl.Float64),
+            mfdfa_width=pl.lit(width, pl.Float64),
+            mfdfa_z=pl.lit(z, pl.Float64),
+        )
+    )
 
 
 def _both(padded: np.ndarray, parameters: HmmParameters, *, last_too: bool) -> FilterResult:

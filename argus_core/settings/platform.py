@@ -169,6 +169,11 @@ class ModelRegimeSettings(Settings):
     recent_sessions: int = Field(5, ge=0, description="k of P(run length <= k)")
     student_df: float | None = Field(5.0, gt=2, description="degrees of freedom of the states' returns; null: Gaussian")
     fisher_length: int = Field(10, ge=2, description="sessions of the Fisher transform's range")
+    extremes_per_session: float = Field(
+        1.0, gt=0, description="extreme bars a session whose excitation is fitted; at most a tenth of all bars"
+    )
+    signature_sessions: int = Field(20, ge=2, description="sessions of the signature's window")
+    mfdfa_surrogates: int = Field(99, ge=19, description="surrogates that the multifractal width is compared with")
     rule_share: float = Field(0.5, gt=0, le=1, description="share of a session's warm bars that makes the rules vote")
     change_level: float = Field(
         0.35, gt=0, description="level of log squared returns, in standard deviations of their past, that is a vote"

@@ -1,4 +1,4 @@
-"""`model_regimes`: change points, hidden states and the votes of all regime methods, one row per session."""
+"""`model_regimes`: change points, hidden states, votes of all methods, and features, one row per session."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -88,7 +88,7 @@ def _describe(workspace: Workspace, symbol: str, day: date, frame: pl.DataFrame)
     shown = workspace.calendar.last_sessions(day, _SHOWN)
     recent = MODEL_REGIMES.read(workspace, symbol, shown)
     found: dict[str, Any] = {"model_vote": counts(dict(recent.group_by("model_vote").len().rows()))}
-    for name in ("model_run_length", "model_high_vol_prob", "model_confidence"):
+    for name in ("model_run_length", "model_high_vol_prob", "model_confidence", "hawkes_intensity"):
         values = recent[name].drop_nulls().to_list()
         if len(values) > 1:
             found[name] = plot(values, label=name)
@@ -101,7 +101,14 @@ def faults(workspace: Workspace, symbol: str, days: Sequence[date]) -> dict[str,
     if rows.is_empty():
         return {}
     hazard = workspace.project.platform.model_regimes.change_hazard
-    shares = ("model_cp_prob", "model_drift_cp_prob", "model_high_vol_prob", "model_high_vol_next", "model_confidence")
+    shares = (
+        "model_cp_prob",
+        "model_drift_cp_prob",
+        "model_high_vol_prob",
+        "model_high_vol_next",
+        "model_confidence",
+        "hawkes_branching",
+    )
     outside = pl.any_horizontal([~pl.col(name).is_between(0, 1) for name in shares])
     first = rows["trade_date"][0]
     alone = _rows(workspace, symbol, [first])
@@ -126,7 +133,7 @@ def build(partitions: Partitions) -> list[Any]:
         partitions.market,
         group="labels",
         deps=[dg.AssetDep("bars"), dg.AssetDep("regimes")],
-        description="Change points, filtered hidden states and votes per session, known when its last bar is.",
+        description="Change points, hidden states (filtered), votes and features per session, known with its last bar.",
         describe=_describe,
     )
 

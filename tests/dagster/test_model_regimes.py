@@ -32,6 +32,7 @@ def write_bars(workspace: Workspace, day: date, *, close: float | None = None) -
             "ts": pl.Series([open_, end]).cast(UTC_US).dt.offset_by("-1m"),
             "end": pl.Series([open_, end]).cast(UTC_US),
             "available_at": pl.Series([open_, end]).cast(UTC_US),
+            "open": [price, price * 1.0005],
             "high": [price * 1.001, price * (1.002 + 0.01 * rng.random())],
             "low": [price * 0.999, price * 0.998],
             "close": [price * 1.0005, price],

@@ -75,6 +75,24 @@ def test_a_fit_finds_what_was_simulated_and_its_residuals_are_exponential():
     assert fit_hawkes(times[:5], 10.0) is None
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_no_point_of_a_grid_is_likelier_than_the_fit(seed):
+    times = simulated(0.9, 0.3, 1.0, 150, seed)
+    found = fit_hawkes(times, 150.0)
+    assert found is not None
+    assert found.converged
+    grid = [
+        hawkes_log_likelihood(times, 150.0, mu, share * beta, beta)
+        for mu in np.geomspace(0.2, 3, 8)
+        for share in np.linspace(0.01, 0.95, 8)
+        for beta in np.geomspace(10 / 150, 50, 8)
+    ]
+    assert found.log_likelihood >= max(grid)
+    assert found.log_likelihood == pytest.approx(
+        hawkes_log_likelihood(times, 150.0, found.mu, found.alpha, found.beta), abs=1e-8
+    )
+
+
 def test_the_shape_of_the_day_looks_like_excitation_until_it_is_taken_out():
     draw = np.random.default_rng(1)
     shape = np.array([6.0, 3, 1, 1, 1, 1, 1, 2, 5])

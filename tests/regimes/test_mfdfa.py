@@ -65,6 +65,12 @@ def test_scale_and_shift_do_not_matter():
     assert generalised_hurst(5 * noise + 3, (-2.0, 2.0)) == pytest.approx(generalised_hurst(noise, (-2.0, 2.0)))
 
 
+def test_a_batch_is_its_members():
+    noise = np.random.default_rng(4).normal(size=(4, 600))
+    alone = np.stack([generalised_hurst(row, (-2.0, 0.0, 2.0)) for row in noise])
+    assert generalised_hurst(noise, (-2.0, 0.0, 2.0)) == pytest.approx(alone, abs=1e-12)
+
+
 def test_too_short_a_series_says_so():
     with pytest.raises(ValueError, match="at least 200"):
         default_scales(100)
