@@ -17,6 +17,7 @@ from argus_core.calendar import TradingCalendar
 from argus_core.market.schemas import conform, empty
 from argus_core.options.american import early_exercise_premium
 from argus_core.options.forwards import shrunk_yields
+from argus_core.options.greeks import greeks
 from argus_core.options.hygiene import judged_quotes
 from argus_core.options.normalised_black import AT_BOUND, AT_INTRINSIC, implied_vols
 from argus_core.options.schemas import ImpliedVols
@@ -70,7 +71,16 @@ def implied_vols_of(
     code = found.pop("code")
     strike, forward = _array(rows, "strike"), _array(rows, "forward")
     call = (rows["right"] == "C").to_numpy()
-    found.update(_greeks(rows, found["iv_mid"], call))
+    sensitivities = greeks(
+        forward,
+        strike,
+        _array(rows, "t_cal"),
+        found["iv_mid"],
+        call,
+        _array(rows, "discount"),
+        spot=_array(rows, "standing_spot"),
+    )
+    found.update({name: getattr(sensitivities, name) for name in ("delta", "gamma", "vega", "theta", "rho")})
     found["iv_se"] = _standard_error(rows, found, settings)
     with np.errstate(divide="ignore", invalid="ignore"):
         moneyness = np.log(strike / forward)
@@ -140,34 +150,6 @@ def _premium(rows: pl.DataFrame, mid: Floats, call: Flags, settings: OptionChain
         spot[inside], strike[inside], t[inside], twin, call[inside], rate[inside], dividend[inside]
     )
     return premium
-
-
-def _greeks(rows: pl.DataFrame, vol: Floats, call: Flags) -> dict[str, Floats]:
-    """Greeks of the European equivalent with the units of `ImpliedVols`; NaN where there is no volatility.
-
-    Delta and gamma refer to the spot with the carry held; theta holds spot, rate and yield.
-    """
-    from scipy.special import ndtr
-
-    forward, strike, t, discount, rate, spot = (
-        _array(rows, name) for name in ("forward", "strike", "t_cal", "discount", "rate", "standing_spot")
-    )
-    sign = np.where(call, 1.0, -1.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        root = np.sqrt(np.where(t > 0, t, np.nan))
-        d1 = np.log(forward / strike) / (vol * root) + 0.5 * vol * root
-        density = np.exp(-0.5 * d1 * d1) / np.sqrt(2 * np.pi)
-        present = forward * discount  # of the forward: spot less what it yields
-        carry = np.log(forward / spot) / t
-        price = discount * sign * (forward * ndtr(sign * d1) - strike * ndtr(sign * (d1 - vol * root)))
-        theta = -present * density * vol / (2 * root) + rate * price - carry * sign * present * ndtr(sign * d1)
-        return {
-            "delta": sign * present / spot * ndtr(sign * d1),
-            "gamma": present * density / (spot * spot * vol * root),
-            "vega": present * density * root,
-            "theta": theta / 365.0,
-            "rho": sign * strike * t * discount * ndtr(sign * (d1 - vol * root)),
-        }
 
 
 def _standard_error(rows: pl.DataFrame, found: dict[str, Floats], settings: OptionChainSettings) -> Floats:
