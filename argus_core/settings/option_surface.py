@@ -14,6 +14,12 @@ class SurfaceSettings(Settings):
 
     min_quotes: int = Field(5, ge=3, description="fewer usable quotes: the expiry is left out, with the reason")
     min_days: float = Field(0.05, ge=0, description="calendar days; an expiry nearer than that is left out")
+    max_deviations: float = Field(
+        3.0,
+        gt=0,
+        description="quotes further out, in units of at-the-money volatility times the root of time, are not fitted: "
+        "three parameters cannot hold twenty deviations, and far quotes are as tight as near ones",
+    )
     weight: Literal["se", "half_spread"] = Field(
         "se", description="what one unit of misfit is: the standard error of iv_mid, or half the spread in volatility"
     )

@@ -138,6 +138,10 @@ def _usable(vols: pl.DataFrame, settings: SurfaceSettings) -> tuple[pl.DataFrame
         )
         .sort("t_cal", "expiry_ts", "strike", "right", "contract")
     )
+    quotes = quotes.filter(
+        pl.col("log_moneyness").abs()
+        <= settings.max_deviations * (_near_iv() * pl.col("t_cal").sqrt()).over("expiry_ts")
+    )
     counts = quotes.group_by("expiry_ts").agg(n_quotes=pl.len(), strikes=pl.col("strike").n_unique())
     expiries = expiries.join(counts, on="expiry_ts", how="left", maintain_order="left").with_columns(
         pl.col("n_quotes", "strikes").fill_null(0)
@@ -163,6 +167,12 @@ def _unit(settings: SurfaceSettings) -> pl.Expr:
     """Unit of misfit: at least the floor."""
     wanted = pl.col("half_spread") if settings.weight == "half_spread" else pl.col("iv_se")
     return pl.max_horizontal(wanted.fill_null(pl.col("half_spread")), pl.lit(settings.vol_floor))
+
+
+def _near_iv() -> pl.Expr:
+    """Median volatility of the three quotes nearest to the forward."""
+    nearest = pl.col("log_moneyness").abs().arg_sort().head(3)
+    return pl.col("iv_mid").gather(nearest).median()
 
 
 def _padded(quotes: pl.DataFrame, good: pl.DataFrame) -> tuple[SliceData, NDArray[np.intp], NDArray[np.intp]]:

@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 #: A quote inside bid and ask counts this little under the band loss; it keeps the fit identified.
 _BAND_SHARE = 0.1
 #: Standard deviation, in logarithms, of the prior on the wings: it decides only where quotes say nothing.
-_PRIOR_SD = 3.0
+_PRIOR_SD = 10.0
 _PRIOR_RHO = -0.3
 _MARGIN = 1e-10
 _SETTLED = 1e-10
