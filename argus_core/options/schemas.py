@@ -119,26 +119,47 @@ class Anomalies(_Snapshot):
 
 
 class HestonFits(_Snapshot):
-    """One row per snapshot."""
+    """One row per snapshot; parameters and figures are null where there is no fit, and ``reason`` says why."""
 
-    v0 = dy.Float64(nullable=False)
-    kappa = dy.Float64(nullable=False)
-    theta = dy.Float64(nullable=False)
-    sigma = dy.Float64(nullable=False)
-    rho = dy.Float64(nullable=False)
+    v0 = dy.Float64(nullable=True)
+    kappa = dy.Float64(nullable=True)
+    theta = dy.Float64(nullable=True)
+    sigma = dy.Float64(nullable=True)
+    rho = dy.Float64(nullable=True)
     se_v0 = dy.Float64(nullable=True)
     se_kappa = dy.Float64(nullable=True)
     se_theta = dy.Float64(nullable=True)
     se_sigma = dy.Float64(nullable=True)
     se_rho = dy.Float64(nullable=True)
-    condition = dy.Float64(nullable=False)  # condition number of J'J
-    feller = dy.Float64(nullable=False)
+    condition = dy.Float64(nullable=True)  # condition number of J'J; null too where it is singular
+    feller = dy.Float64(nullable=True)
     n_contracts = dy.Int32(nullable=False)
     n_expiries = dy.Int32(nullable=False)
-    rmse_iv = dy.Float64(nullable=False)
-    rmse_half_spreads = dy.Float64(nullable=False)
+    rmse_iv = dy.Float64(nullable=True)
+    rmse_half_spreads = dy.Float64(nullable=True)
+    price_error = dy.Float64(nullable=True)  # of the prices fitted, in volatility
     iterations = dy.Int32(nullable=False)
     converged = dy.Bool(nullable=False)
     regularised = dy.Bool(nullable=False)  # towards the fit before
-    parameter_hash = dy.String(nullable=False)
+    reason = dy.String(nullable=True)  # why there is no fit, or what is wrong with it
+    parameter_hash = dy.String(nullable=True)
     chain_hash = dy.String(nullable=False)
+
+
+class HestonResiduals(_Snapshot):
+    """One row per used contract of a snapshot with a fit: what the model says beside the market."""
+
+    contract = dy.String(nullable=False)
+    expiry = dy.Date(nullable=False)
+    expiry_ts = dy.Datetime(time_unit="us", time_zone="UTC", nullable=False)
+    strike = dy.Float64(nullable=False)
+    right = dy.String(nullable=False)
+    t_cal = dy.Float64(nullable=False)
+    log_moneyness = dy.Float64(nullable=False)
+    iv_bid = dy.Float64(nullable=True)
+    iv_mid = dy.Float64(nullable=False)
+    iv_ask = dy.Float64(nullable=True)
+    iv_model = dy.Float64(nullable=True)  # null where the model's price is below what a double can tell from zero
+    gap = dy.Float64(nullable=True)  # iv_model - iv_mid
+    gap_half_spreads = dy.Float64(nullable=True)  # gap over half the spread, both in volatility
+    parameter_hash = dy.String(nullable=False)
