@@ -46,6 +46,7 @@ class Position:
         holder: for lots of shares, the desk that holds them.
         reserve: dollars of buying power that its worst case at expiry holds back (options), credit not deducted.
         fees: commission paid so far; ``costs``: spread, slippage and commission so far.
+        risk: dollars lost at the initial stop, or at worst at expiry (`TRADE_SCHEMA`); None: no bound is known.
         stop, target, trail, break_even: price levels and distances; ``best``: most favourable price since the entry;
             ``stop_reason``: what set the stop last.
         full_row: first row that it is held through in full.
@@ -65,6 +66,7 @@ class Position:
     equity_at_entry: float
     fees: float
     costs: float
+    risk: float | None = None
     symbol: str = ""
     holder: Holder | None = None
     legs: tuple[Leg, ...] = ()

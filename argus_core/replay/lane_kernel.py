@@ -89,13 +89,15 @@ class Lane(NamedTuple):
 class Trades(NamedTuple):
     """Trades in order of exit, (capacity,) each.
 
-    ``quantity`` is signed, ``level`` the price level that ended the trade (NaN: none), ``equity`` that at its entry.
+    ``position`` counts the entry rows of the lane, where any of `VALUES` varies. ``quantity`` is signed, ``level`` the
+    price level that ended the trade (NaN: none), ``equity`` that at its entry.
     """
 
     number: Any
     entry_row: Any
     exit_row: Any
     code: Any
+    position: Any
     quantity: Any
     level: Any
     equity: Any
@@ -120,6 +122,7 @@ class State(NamedTuple):
     due_row: Any
     entry_row: Any
     number: Any
+    position: Any
     pending: Any
     pending_row: Any
     pending_value: Any
@@ -175,6 +178,7 @@ def initial_state(form: Form, lanes: int, cash: float) -> State:
         due_row=np.full((lanes, k), _FAR, whole),
         entry_row=zeros(k, dtype=whole),
         number=zeros(k, dtype=whole),
+        position=zeros(k, dtype=whole),
         pending=zeros(dtype=whole),
         pending_row=zeros(dtype=whole),
         pending_value=zeros(dtype=whole),
@@ -184,7 +188,7 @@ def initial_state(form: Form, lanes: int, cash: float) -> State:
         rejects=zeros(3, dtype=whole),
         closed=zeros(dtype=whole),
         trades=Trades(
-            *(zeros(form.capacity, dtype=whole) for _ in range(4)), *(zeros(form.capacity) for _ in range(3))
+            *(zeros(form.capacity, dtype=whole) for _ in range(5)), *(zeros(form.capacity) for _ in range(3))
         ),
     )
 
@@ -329,7 +333,14 @@ def lane_kernel(form: Form) -> Callable:
             # Lots that stay are written beyond the end, which drops them.
             place = jnp.where(leaves, place, form.capacity)
             new = Trades(
-                s.number, s.entry_row, jnp.full(k, s.row), code.astype(jnp.int32), s.side * s.quantity, level, s.equity
+                s.number,
+                s.entry_row,
+                jnp.full(k, s.row),
+                code.astype(jnp.int32),
+                s.position,
+                s.side * s.quantity,
+                level,
+                s.equity,
             )
             alive = s.alive & ~leaves
             if k == 1:
@@ -381,6 +392,8 @@ def lane_kernel(form: Form) -> Callable:
             slot = jnp.arange(k) == jnp.argmin(s.alive)
             new = fills & slot
             changes: dict[str, Any] = {}
+            if any(form.varies):
+                changes["position"] = jnp.where(new, position, s.position)
             stop = price - direction * value("stop", position)
             changes["stop"] = jnp.where(new, stop, s.stop)
             changes["target"] = jnp.where(new, price + direction * value("target", position), s.target)

@@ -32,7 +32,8 @@ class LaneTrades:
 
     Attributes:
         lane, number, entry_row, exit_row, code: integers per trade.
-        quantity: signed shares; level: price that ended the trade; equity: dollars at its entry.
+        quantity: signed shares; level: price that ended the trade; equity: dollars at its entry; stop: distance of its
+            initial stop in price units, infinite without one.
         partials: (lanes,); rejects: (lanes, reasons).
         overlap: whether trades of one lane may be open at the same time.
     """
@@ -45,6 +46,7 @@ class LaneTrades:
     quantity: np.ndarray
     level: np.ndarray
     equity: np.ndarray
+    stop: np.ndarray
     partials: np.ndarray
     rejects: np.ndarray
     overlap: bool
@@ -57,9 +59,7 @@ class LaneTrades:
     def none(cls, lanes: int) -> LaneTrades:
         """Lanes that never met a bar."""
         whole, real = np.empty(0, np.int64), np.empty(0)
-        return cls(
-            whole, whole, whole, whole, whole, real, real, real, np.zeros(lanes, int), np.zeros((lanes, 3), int), False
-        )
+        return cls(*(whole,) * 5, *(real,) * 4, np.zeros(lanes, int), np.zeros((lanes, 3), int), False)
 
     @classmethod
     def join(
@@ -188,6 +188,7 @@ def _trade_frame(
             "costs": money["costs"],
             "equity_at_entry": trades.equity,
             "trade_return": money["pnl"] / trades.equity,
+            "risk": pl.Series(money["scale"] * trades.stop).replace(np.inf, None),
             "mae": mae,
             "mfe": mfe,
             "holding_seconds": (exit_us - entry_us) / 1e6,

@@ -281,7 +281,9 @@ def _run(
     while True:
         state = kernel(state, terms, market.on_device, intents)
         closed = np.asarray(state.closed)
-        parts.append(_taken(state, closed, len(lanes)))
+        taken = _taken(state, closed, len(lanes))
+        stops, position = by_name["stop"], taken.pop("position")
+        parts.append(taken | {"stop": stops[taken["lane"], position] if stops.ndim == 2 else stops[taken["lane"]]})
         if (np.asarray(state.row)[: len(lanes)] >= height).all():
             break
         state = state._replace(closed=np.zeros_like(closed))

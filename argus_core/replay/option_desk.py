@@ -217,6 +217,7 @@ class OptionDesk:
             equity_at_entry=equity,
             fees=fee * quantity,
             costs=quote.spread_cost * CONTRACT_SHARES * quantity + fee * quantity,
+            risk=None if is_naked(legs) else ((worst + quote.price) * CONTRACT_SHARES + fee) * quantity,
             legs=legs,
             opened_legs=legs,
             leg_entries=quote.prices,

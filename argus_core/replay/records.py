@@ -84,6 +84,7 @@ class Recorder:
                 "costs": position.costs + cost,
                 "equity_at_entry": position.equity_at_entry,
                 "trade_return": pnl / position.equity_at_entry,
+                "risk": position.risk,
                 "mae": min([0.0, *moves]),
                 "mfe": max([0.0, *moves]),
                 "holding_seconds": (when_us - position.entry_us) / 1e6,

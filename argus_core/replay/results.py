@@ -56,10 +56,13 @@ UNKNOWN = "UNKNOWN"
 
 #: One row per closed trade, in order of exit (then entry). Times: a fill at the open carries the bar's start, a fill
 #: inside a bar (stop, target) and at its close its end. Money in dollars net of all costs, ``costs`` = spread,
-#: slippage and commission of both sides. mae and mfe are fractions of the entry price, mae <= 0 <= mfe. Regime
-#: labels are those known when the entry filled (row before the entry bar; the decision row for ``signal_close``);
-#: session and trade date are those of the entry bar. ``legs``: JSON of option legs, "" for shares. ``flags``: what the
-#: replay could not model, sorted and joined by commas ("assignment", "early_exercise", "dividend", ...); "" where none.
+#: slippage and commission of both sides. ``risk``: dollars that the trade may lose by its plan, before the costs of the
+#: exit: shares, at the initial stop; option structures, at worst at expiry, with premium and commission of the entry;
+#: null without a stop, or where no bound is known. mae and mfe are fractions of the entry price, mae <= 0 <= mfe.
+#: Regime labels are those known when the entry filled (row before the entry bar; the decision row for
+#: ``signal_close``); session and trade date are those of the entry bar. ``legs``: JSON of option legs, "" for shares.
+#: ``flags``: what the replay could not model, sorted and joined by commas ("assignment", "early_exercise", "dividend",
+#: ...); "" where none.
 TRADE_SCHEMA: Mapping[str, pl.DataType] = {
     "trade_id": pl.String(),
     "symbol": pl.String(),
@@ -74,6 +77,7 @@ TRADE_SCHEMA: Mapping[str, pl.DataType] = {
     "costs": pl.Float64(),
     "equity_at_entry": pl.Float64(),
     "trade_return": pl.Float64(),
+    "risk": pl.Float64(),
     "mae": pl.Float64(),
     "mfe": pl.Float64(),
     "holding_seconds": pl.Float64(),

@@ -260,6 +260,7 @@ class ShareDesk:
             equity_at_entry=equity,
             fees=fee,
             costs=quantity * instrument.multiplier * abs(price - reference) + fee,
+            risk=quantity * instrument.multiplier * stop if stop < inf else None,
             symbol=self.symbol,
             holder=self,
             stop=price - side * stop if stop < inf else None,

@@ -121,6 +121,31 @@ def test_a_stop_can_end_a_trade_on_its_entry_bar():
     assert (trade["entry_ts"], trade["exit_ts"], trade["exit_price"]) == (frame["ts"][1], frame["end"][1], 99.0)
 
 
+def test_risk_is_the_distance_of_the_initial_stop_times_the_shares():
+    frame = decision_frame(FLAT)
+    out = {0: {"enter": 1}, 3: {"exit": True}}
+    assert only_trade(frame, intents(6, out, quantity=10, stop_distance=2.0))["risk"] == 20.0
+    assert only_trade(frame, intents(6, out, quantity=10))["risk"] is None
+    # The nearer of stop and trail is the initial stop; where the trail has moved it to later does not matter.
+    rising = decision_frame([(100 + k, 100.5 + k, 99.5 + k, 100 + k) for k in range(6)])
+    assert only_trade(rising, intents(6, out, quantity=10, stop_distance=9.0, trail_distance=3.0))["risk"] == 30.0
+    # Sized by risk: the share of equity that the rule says, less what lots take away.
+    assert only_trade(frame, intents(6, out, risk=0.01, stop_distance=3.0))["risk"] == 99.0
+
+
+def test_every_trade_has_the_risk_of_its_own_entry():
+    frame = decision_frame(FLAT * 3)
+    at = {0: {"enter": 1}, 4: {"exit": True}, 8: {"enter": -1}, 12: {"exit": True}}
+    row = pl.int_range(pl.len())
+    varied = intents(18, at, quantity=10).with_columns(
+        stop_distance=pl.when(row == 0).then(2.0).when(row == 8).then(5.0).otherwise(7.0)
+    )
+    none_at_first = varied.with_columns(stop_distance=pl.when(row == 8).then(5.0))
+    even = intents(18, at, quantity=10, stop_distance=4.0)
+    found = replay(frame, varied, none_at_first, even)
+    assert [one.trades["risk"].to_list() for one in found] == [[20.0, 50.0], [None, 50.0], [40.0, 40.0]]
+
+
 def test_a_time_stop_fills_at_the_open_when_the_time_is_up():
     frame = decision_frame(FLAT)
     trade = only_trade(frame, intents(6, {0: {"enter": 1}}, max_hold_seconds=120.0))

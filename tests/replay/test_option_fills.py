@@ -314,6 +314,7 @@ def test_size_is_the_share_of_equity_that_the_structure_can_lose():
     # Width 5, credit 0.95, commission 1.30: 406.30 dollars at risk; 10 % of 10,000 carries two.
     result, _ = play({1: opening(None, size=0.10)}, snapshot(at("03 14:35")))
     assert result.trades["quantity"].to_list() == [2.0]
+    assert result.trades["risk"].to_list() == [pytest.approx(2 * 406.30)]
     refused, _ = play({1: opening(None, size=0.03)}, snapshot(at("03 14:35")))
     assert dict(refused.rejects) == {"NO_BUYING_POWER": 1}
 
@@ -327,6 +328,14 @@ def test_a_naked_short_option_needs_margin(leg):
     margin, _ = play({1: opening(legs=(leg,))}, rows, cash=1e6, execution=ExecutionSettings(leverage=2.0))
     assert dict(plain.rejects) == {"NO_BUYING_POWER": 1}
     assert margin.fills == 2
+    assert margin.trades["risk"].to_list() == [None]  # it can lose without bound
+
+
+def test_the_risk_of_a_bought_option_is_what_it_cost():
+    leg = Leg("SPY250205C00105000", EXPIRY, 105.0, "C", 1)
+    rows = [{"recv": at("03 14:35"), "right": "C", "strike": 105.0, "bid": 1.4, "ask": 1.5}]
+    result, _ = play({1: opening(3, legs=(leg,))}, rows)
+    assert result.trades["risk"].to_list() == [pytest.approx(3 * (150 + 0.65))]
 
 
 @pytest.mark.parametrize(
