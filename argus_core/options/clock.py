@@ -29,7 +29,7 @@ _EPOCH = date(1970, 1, 1).toordinal()
 _YEAR_DAYS, _YEAR_SESSIONS = 365.2425, 252.0
 #: OCC symbol: root, yymmdd, right, strike in thousandths; Deribit: root-DMMMYY-strike-right.
 OCC_SYMBOL = r"^([A-Z]+[0-9]?)\s*(\d{6})([CP])(\d{8})$"
-DERIBIT_SYMBOL = r"^([A-Z]+(?:_[A-Z]+)?)-(\d{1,2}[A-Z]{3}\d{2})-(\d+(?:d\d+)?)-([CP])$"
+DERIBIT_SYMBOL = r"^([A-Z]+(?:_[A-Z]+)?)-(\d{1,2}[A-Z]{3}\d{2})-(\d+(?:[dD]\d+)?)-([CP])$"
 
 
 def root_of(contract: str = "contract", underlying: str = "underlying") -> pl.Expr:
