@@ -236,6 +236,21 @@ def _monte_carlo(key: str, metric: str, name: str, *, floor: bool, words: str, r
     return rule
 
 
+def _unmeasured(run: Mapping[str, Any], _c: Any, _s: Any, t: KillThresholds) -> KillReason | None:
+    """Trades that have no R-multiple leave no Monte Carlo where one was asked for: nothing passed its limits."""
+    limits = (t.mc_median_return_min, t.mc_p95_drawdown_max, t.mc_ruin_prob_max, t.mc_fraction_positive_min)
+    asked = run.get("mc_unit") == "r_multiples" and number(run, "n_trades") and any(one is not None for one in limits)
+    if not asked or number(run, "mc_median_return") is not None:
+        return None
+    return KillReason(
+        "mc_not_measured",
+        None,
+        None,
+        f"Its Monte Carlo in R-multiples could not be run: {run.get('mc_reason') or 'no reason is known'}.",
+        "Stops at every entry, or experiment.mc_unit: returns.",
+    )
+
+
 def _slippage(run: Mapping[str, Any], _c: Any, _s: Any, t: KillThresholds) -> KillReason | None:
     limit, value = t.slippage_sensitivity, number(run, "cost_break_even")
     if limit is None or (value is not None and value >= limit):
@@ -409,6 +424,7 @@ _RULES: tuple[_Rule, ...] = (
     _penalty("walk_forward_penalty", "walk_forward", _walk_forward_words),
     _penalty("regime_dependency_penalty", "regime_dependency", _regime_words),
     _score,
+    _unmeasured,
     _monte_carlo(
         "mc_median_return_min",
         "mc_median_return",

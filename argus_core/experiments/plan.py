@@ -131,7 +131,12 @@ def experiment_inputs_hash(project: Project) -> str:
 
 
 def _run_settings(project: Project) -> dict[str, Any]:
-    experiment = project.loop.experiment.model_dump(mode="json", exclude={"output_dir", "mc_kill_thresholds"})
+    chosen = project.loop.experiment
+    left = {"output_dir"}
+    if chosen.mc_max_paths <= chosen.mc_paths:
+        # Thresholds decide how many paths a run gets; without more paths to give they change no row.
+        left.add("mc_kill_thresholds")
+    experiment = chosen.model_dump(mode="json", exclude=left)
     return {
         "execution": project.platform.execution.model_dump(mode="json"),
         "experiment": experiment,

@@ -23,6 +23,7 @@ from argus_core.robustness import cost_break_even, monte_carlo, plateau, walk_fo
 from argus_core.robustness.cost import break_even_of_reruns
 from argus_core.robustness.entry_significance import entry_significance
 from argus_core.robustness.regime_stress import Masked, day_regimes, fold_labels, leave_one_out, regime_stress_of
+from argus_core.robustness.risk_multiples import risk_multiples
 from argus_core.robustness.selection_correction import (
     SelectionCorrection,
     corrected_trade_returns,
@@ -124,7 +125,8 @@ def _monte_carlo(
     results: Sequence[ReplayResult], matrix: np.ndarray, year: int, settings: ExperimentSettings
 ) -> list[dict[str, Any]]:
     """Monte Carlo of the corrected trades (the numbers that are gated), and of the trades as they were beside it."""
-    trades = [one.trades["trade_return"].to_numpy() for one in results]
+    units = [_unit(one.trades, settings) for one in results]
+    trades = [returns for returns, _ in units]
     corrected, blocks = trades, [{} for _ in results]
     if settings.selection_correction:
         found = selection_of(matrix, settings.mc_seed)
@@ -145,6 +147,8 @@ def _monte_carlo(
         ]
     terms: dict[str, Any] = {
         "paths": settings.mc_paths,
+        "max_paths": max(settings.mc_paths, settings.mc_max_paths),
+        "limits": settings.mc_kill_thresholds,
         "seed": settings.mc_seed,
         "method": settings.mc_method,
         "block": settings.mc_block_size,
@@ -156,9 +160,18 @@ def _monte_carlo(
     for k, one in zip(shifted, monte_carlo([trades[k] for k in shifted], **terms), strict=True):
         raw[k] = one
     return [
-        block | one | {name: other[key] for name, key in _RAW.items()}
-        for block, one, other in zip(blocks, gated, raw, strict=True)
+        block | one | {name: other[key] for name, key in _RAW.items()} | unit
+        for block, one, other, (_, unit) in zip(blocks, gated, raw, units, strict=True)
     ]
+
+
+def _unit(trades: pl.DataFrame, settings: ExperimentSettings) -> tuple[np.ndarray, dict[str, Any]]:
+    """What is resampled of a run's trades, as fractions of equity at entry, and the columns that say so."""
+    if settings.mc_unit == "returns":
+        return trades["trade_return"].to_numpy(), {"mc_unit": "returns"}
+    found = risk_multiples(trades, settings.mc_risk_fraction)
+    unit = {"mc_unit": "r_multiples", "mc_risk_fraction": found.fraction}
+    return found.returns, unit | ({"mc_reason": found.reason} if found.reason else {})
 
 
 def _stress(

@@ -60,6 +60,7 @@ RUN_SCHEMA: Mapping[str, pl.DataType] = {
             "mc_ruin_upper",
             "mc_fraction_positive",
             "mc_block_length",
+            "mc_risk_fraction",
             "mc_raw_median_return",
             "mc_raw_p95_drawdown",
             "mc_raw_ruin_upper",
@@ -77,6 +78,10 @@ RUN_SCHEMA: Mapping[str, pl.DataType] = {
         ),
         pl.Float64(),
     ),
+    "mc_unit": pl.String(),
+    "mc_paths_used": pl.Int64(),
+    "mc_decided": pl.Boolean(),
+    "mc_reason": pl.String(),
     "selection_rank": pl.Int64(),
     "regime_breakdown": pl.String(),
     **dict.fromkeys(

@@ -21,6 +21,7 @@ REASON_WORDS: Mapping[str, str] = {
     "walk_forward_penalty": "fails on later data",
     "regime_dependency_penalty": "rests on one regime",
     "composite_score_min": "score too low",
+    "mc_not_measured": "no Monte Carlo",
     "mc_median_return": "typical path loses",
     "mc_p95_drawdown": "drawdown too deep",
     "mc_ruin_prob": "ruin too likely",

@@ -103,7 +103,16 @@ class ExperimentSettings(Settings):
     starting_cash: float = Field(100_000.0, gt=0)
     regime_stress: bool = True
     mc_bootstrap: bool = True
-    mc_paths: int = Field(1000, ge=100)
+    mc_unit: Literal["returns", "r_multiples"] = Field(
+        "returns", description="what is resampled: returns on equity, or profit over the risk at entry, sized anew"
+    )
+    mc_risk_fraction: float | None = Field(
+        None, gt=0, le=1, description="r_multiples: share of equity at risk per trade; null: the run's own median"
+    )
+    mc_paths: int = Field(1000, ge=100, description="paths of every run")
+    mc_max_paths: int = Field(
+        16_000, ge=100, description="paths of a run with a decision still open; at or below mc_paths: never more"
+    )
     mc_method: Literal["stationary", "iid", "permutation"] = "stationary"
     mc_block_size: float | None = Field(None, gt=0, description="mean block length; default: chosen from the data")
     mc_seed: int = 42

@@ -87,6 +87,18 @@ def test_missing_monte_carlo_is_not_zero(run_row):
     assert killed(row) == {}
 
 
+def test_a_monte_carlo_that_was_asked_for_and_could_not_be_run_kills(run_row):
+    gone = dict.fromkeys(("mc_median_return", "mc_p95_drawdown", "mc_ruin_upper", "mc_fraction_positive"))
+    row = run_row("a", **gone, mc_unit="r_multiples", mc_reason="3 of 40 trades have no R-multiple")
+    found = killed(row)
+    assert set(found) == {"mc_not_measured"}
+    assert "3 of 40 trades" in found["mc_not_measured"].explanation
+    assert killed(run_row("a", mc_unit="r_multiples")) == {}
+    # Without a limit on any of its numbers nothing was asked for.
+    limits = ("mc_median_return_min", "mc_p95_drawdown_max", "mc_ruin_prob_max", "mc_fraction_positive_min")
+    assert killed(row, **dict.fromkeys(limits)) == {}
+
+
 def test_deploy_gates_cover_costs_walk_forward_and_the_joint_test(run_row):
     row = run_row("a", cost_break_even=0.5, wf_oos_sharpe=-1.0, joint_p=0.9)
     assert set(killed(row)) == {"slippage_sensitivity", "walk_forward_penalty", "reality_check_failed"}

@@ -48,6 +48,13 @@ class Swing(ColumnarStrategy):
         )
 
 
+class StoppedSwing(Swing):
+    """The same with a stop a quarter of a percent below the close."""
+
+    def intents(self, frame, params):
+        return super().intents(frame, params).with_columns(stop_distance=0.0025 * frame["close"])
+
+
 class CryptoSwing(Swing):
     """A family of other instruments."""
 

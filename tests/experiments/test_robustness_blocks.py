@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -10,7 +11,8 @@ import pytest
 
 from argus_core.experiments import run_experiments
 from argus_core.experiments.robustness_blocks import selection_of
-from argus_core.settings.loop import CombinatorialSettings, WarmupSensitivity
+from argus_core.robustness import monte_carlo
+from argus_core.settings.loop import CombinatorialSettings, McKillThresholds, WalkForwardSettings, WarmupSensitivity
 
 SWING = ("Swing", {"every": 20}, "swing.yaml")
 
@@ -74,6 +76,66 @@ def test_a_single_run_was_not_selected(loop_of, pack, calendar):
     row = run_experiments(pack, loop_of(("Swing", {"every": 20}, None)), calendar=calendar).runs.row(0, named=True)
     assert row["selection_sharpe_shift"] == 0.0
     assert row["mc_median_return"] == row["mc_raw_median_return"]
+
+
+def test_open_decisions_get_more_paths_and_the_row_says_how_many(found, loop_of, pack, calendar):
+    runs = found.runs
+    assert runs["mc_unit"].unique().to_list() == ["returns"]
+    assert runs["mc_paths_used"].is_in([200, 400, 800, 1600, 3200, 6400, 12_800, 16_000]).all()
+    assert runs.filter(~pl.col("mc_decided"))["mc_paths_used"].eq(16_000).all()
+    assert (runs["mc_decided"] == runs["mc_reason"].is_null()).all()
+    # Another threshold, where the median of the best run lies: that run is no longer clear.
+    best = runs.sort("mc_median_return").row(-1, named=True)
+    on_it = McKillThresholds(median_return_min=best["mc_median_return"])
+    held = loop_of(SWING, mc_kill_thresholds=on_it, mc_max_paths=400)
+    again = run_experiments(pack, held, calendar=calendar).runs.filter(pl.col("params") == best["params"])
+    assert again["mc_paths_used"].to_list() == [400]
+    assert "median_return_min" in again["mc_reason"][0]
+
+
+def test_r_multiples_are_resampled_where_every_trade_has_a_risk(loop_of, pack, calendar):
+    stopped = ("StoppedSwing", {"every": 20}, None)
+    kept = {"mc_unit": "r_multiples", "selection_correction": False, "mc_block_size": 2.0}
+    made = run_experiments(pack, loop_of(stopped, mc_risk_fraction=0.01, **kept), calendar=calendar)
+    [row] = made.runs.to_dicts()
+    assert (row["mc_unit"], row["mc_risk_fraction"]) == ("r_multiples", 0.01)
+    returns = 0.01 * (made.trades["pnl"] / made.trades["risk"]).to_numpy()
+    [same] = monte_carlo([returns], paths=row["mc_paths_used"], block=2.0)
+    assert row["mc_p95_drawdown"] == same["mc_p95_drawdown"]
+    [free] = run_experiments(pack, loop_of(stopped, **kept), calendar=calendar).runs.to_dicts()
+    # Half of the equity with a stop a quarter of a percent away.
+    assert free["mc_risk_fraction"] == pytest.approx(0.5 * 0.0025, rel=0.05)
+    shares = made.trades["risk"] / made.trades["equity_at_entry"]
+    assert free["mc_risk_fraction"] == pytest.approx(shares.median())
+
+
+def test_trades_without_a_risk_leave_no_monte_carlo_and_say_why(loop_of, pack, calendar):
+    [row] = run_experiments(
+        pack, loop_of(("Swing", {"every": 20}, None), mc_unit="r_multiples"), calendar=calendar
+    ).runs.to_dicts()
+    assert row["n_trades"] > 0
+    assert row["mc_median_return"] is None
+    assert row["mc_paths_used"] is None
+    assert row["mc_reason"].endswith("no stop and no bounded loss at entry")
+    assert row["selection_sharpe_shift"] == 0.0
+
+
+def test_a_rolling_walk_forward_says_so(loop_of, pack, calendar):
+    made = loop_of(("Swing", {"every": 20}, None))
+    rolling = WalkForwardSettings(folds=2, embargo_days=0, mode="rolling", train_blocks=2)
+    experiment = made.loop.experiment.model_copy(update={"walk_forward": rolling})
+    made = replace(made, loop=made.loop.model_copy(update={"experiment": experiment}))
+    [row] = run_experiments(pack, made, calendar=calendar).runs.to_dicts()
+    told = json.loads(row["walk_forward"])
+    assert (told["mode"], told["train_blocks"], len(told["folds"])) == ("rolling", 2, 2)
+    # Eight days in four blocks: two to train, one to test, one after the other.
+    days = made_days(run_experiments(pack, made, calendar=calendar).returns)
+    assert [fold["train"] for fold in told["folds"]] == [[days[0], days[3]], [days[2], days[5]]]
+    assert [fold["test"] for fold in told["folds"]] == [[days[4], days[5]], [days[6], days[7]]]
+
+
+def made_days(returns: pl.DataFrame) -> list[str]:
+    return [str(day) for day in returns["trade_date"].to_list()]
 
 
 def test_the_draws_of_the_sweep_are_the_joint_bootstrap():

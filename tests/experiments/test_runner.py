@@ -15,6 +15,7 @@ from argus_core.market.gates import gate_bars
 from argus_core.market.lake import Stamp, parquet_bytes
 from argus_core.market.simulation import SimulatedMarket
 from argus_core.settings import SettingsError
+from argus_core.settings.loop import McKillThresholds
 
 SWING = ("Swing", {"every": 20}, "swing.yaml")
 CHEATER = ("Cheater", {}, None)
@@ -203,11 +204,18 @@ def test_the_run_id_depends_on_what_can_change_a_run_and_on_nothing_else(loop_of
         loop_of(SWING, starting_cash=5.0),
         loop_of(SWING, mc_seed=1),
         loop_of(SWING, mc_ruin_level=0.4),
+        loop_of(SWING, mc_max_paths=400),
+        loop_of(SWING, mc_unit="r_multiples"),
+        # More paths go where a threshold is not settled.
+        loop_of(SWING, mc_kill_thresholds=McKillThresholds(ruin_prob_max=0.1)),
         loop_of(SWING, cost_multipliers=(1.0, 2.0)),
         replace(base, platform=base.platform.model_copy(update={"execution": dearer})),
     ]
     ids = {first(base), first(base, "other pack"), *[first(one) for one in changed]}
     assert len(ids) == 2 + len(changed)
+    # Where no run can get more paths, thresholds change no row.
+    still = [loop_of(SWING, mc_max_paths=200, mc_kill_thresholds=McKillThresholds(ruin_prob_max=x)) for x in (0.1, 0.2)]
+    assert first(still[0]) == first(still[1])
 
 
 def test_specs_of_one_class_are_one_sweep_and_equal_sets_one_trial(loop_of):
