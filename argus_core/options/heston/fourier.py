@@ -37,7 +37,7 @@ _TANGENTS = (*HestonParameters._fields, "years")
 
 
 @dataclass(frozen=True)
-class Greeks:
+class HestonGreeks:
     """Derivatives of the undiscounted option price; arrays (E, K), NaN where the strike is NaN.
 
     Attributes:
@@ -80,43 +80,47 @@ class HestonTable:
     def cdf(self, log_strikes: ArrayLike) -> Floats:
         """P(X <= k); ``log_strikes`` = ln(K/F) of shape (E, K) or, the same for every expiry, (K,)."""
         k = self._shaped(log_strikes)
-        return self._clamped(k, self._sums(k, tangents=False)[0], 0.0, 1.0)
+        return self._clamped(k, self._sums(k, 1)[0], 0.0, 1.0)
 
     def share_cdf(self, log_strikes: ArrayLike) -> Floats:
         """E[exp(X); X <= k]: the distribution function under the share measure; (E, K)."""
-        k = self._shaped(log_strikes)
-        return self._clamped(k, self._sums(k, tangents=False)[1], 0.0, 1.0)
+        return self.measures(log_strikes)[1]
 
     def density(self, log_strikes: ArrayLike) -> Floats:
         """Density of X at k, (E, K)."""
         k = self._shaped(log_strikes)
-        return self._clamped(k, self._sums(k, tangents=False)[2], 0.0, 0.0, ceiling=np.inf)
+        return self._clamped(k, self._sums(k, 3)[2], 0.0, 0.0, ceiling=np.inf)
 
     def prices(self, log_strikes: ArrayLike, call: ArrayLike = True) -> Floats:
         """Undiscounted price / F of European options, (E, K). The option out of the money is summed, parity does the
         other."""
         k = self._shaped(log_strikes)
-        plain, share, _ = self._sums(k, tangents=False)
-        return self._price(k, plain, share, call)
+        return self._price(k, *self._sums(k, 2), call)
 
     def law(self, log_strikes: ArrayLike) -> tuple[Floats, Floats]:
         """(`cdf`, call price / F) of the same strikes by one sum."""
         k = self._shaped(log_strikes)
-        plain, share, _ = self._sums(k, tangents=False)
+        plain, share = self._sums(k, 2)
         return self._clamped(k, plain, 0.0, 1.0), self._price(k, plain, share, True)
 
-    def greeks(self, log_strikes: ArrayLike, call: ArrayLike = True) -> Greeks:
+    def measures(self, log_strikes: ArrayLike) -> tuple[Floats, Floats]:
+        """(`cdf`, `share_cdf`) of the same strikes by one sum."""
+        k = self._shaped(log_strikes)
+        plain, share = (self._clamped(k, values, 0.0, 1.0) for values in self._sums(k, 2))
+        return plain, share
+
+    def greeks(self, log_strikes: ArrayLike, call: ArrayLike = True) -> HestonGreeks:
         """Price and its derivatives by the same sums: factors of the weights, no differences."""
         k = self._shaped(log_strikes)
-        plain, share, density = self._sums(k, tangents=False)
+        plain, share, density = self._sums(k, 3)
         inside = self._clamped(k, share, 0.0, 1.0)
         call = np.broadcast_to(np.asarray(call, dtype=bool), k.shape)
-        slopes = self._sums(k, tangents=True)
+        slopes = self._sums(k, 2 * len(_TANGENTS), tangents=True)
         by = {}
         for i, name in enumerate(_TANGENTS):
             slope = np.exp(k) * slopes[i] - slopes[len(_TANGENTS) + i]
             by[name] = self._clamped(k, slope, 0.0, 0.0, floor=-np.inf, ceiling=np.inf)
-        return Greeks(
+        return HestonGreeks(
             price=self._price(k, plain, share, call),
             delta=np.where(call, 1.0 - inside, -inside),
             gamma=np.exp(k) * self._clamped(k, density, 0.0, 0.0, ceiling=np.inf),
@@ -151,18 +155,19 @@ class HestonTable:
             value = np.where(k <= 0, np.where(wanted, put - difference, put), np.where(wanted, over, over + difference))
         return np.where(np.isnan(k), np.nan, value)
 
-    def _sums(self, k: Floats, *, tangents: bool) -> Floats:
-        """Sums of every column at every strike: (J, E, K), in order of expiry."""
+    def _sums(self, k: Floats, columns: int, *, tangents: bool = False) -> Floats:
+        """Sums of the first ``columns`` at every strike: (J, E, K), in order of expiry."""
         if tangents not in self._weights:
             self._weights[tangents] = _weights(self, tangents=tangents)
         groups = self._weights[tangents]
-        out = np.empty((2 * len(_TANGENTS) if tangents else 3, *k.shape))
+        out = np.empty((columns, *k.shape))
         padded = max(32, 1 << max(k.shape[1] - 1, 0).bit_length())
         for rows, step, weights in groups:
             at = np.zeros((len(step), padded))
             inside = np.clip(k[rows], self.low[rows, None], self.high[rows, None])
             at[: len(rows), : k.shape[1]] = np.nan_to_num(inside)
-            out[:, rows] = np.asarray(_kernels().sums(weights, step, at))[:, : len(rows), : k.shape[1]]
+            found = np.asarray(_kernels().sums(weights, step, at, columns=columns))
+            out[:, rows] = found[:, : len(rows), : k.shape[1]]
         if not tangents:
             out[:2] = 0.5 - out[:2]
         return out
@@ -212,13 +217,13 @@ def density(parameters: HestonParameters, years: ArrayLike, log_strikes: ArrayLi
 
 def greeks(
     parameters: HestonParameters, years: ArrayLike, log_strikes: ArrayLike, call: ArrayLike = True, **options: Any
-) -> Greeks:
+) -> HestonGreeks:
     """`HestonTable.greeks` of a table made for it."""
     return heston_table(parameters, years, **options).greeks(log_strikes, call)
 
 
 def _weights(table: HestonTable, *, tangents: bool) -> list[tuple[NDArray[np.int64], Floats, Any]]:
-    """(expiries, step (E,), weights (E, 2B, 2, A, J)) of every number of terms; E padded to a power of two."""
+    """(expiries, step (E,), weights (E, 2B, 2, J, A)) of every number of terms; E padded to a power of two."""
     ends = np.cumsum(table.terms)
     size = max(1024, 1 << int(ends[-1] - 1).bit_length())
     u, step, years = np.ones(size), np.ones(size), np.ones(size)
@@ -235,9 +240,9 @@ def _weights(table: HestonTable, *, tangents: bool) -> list[tuple[NDArray[np.int
         steps = np.ones(filled)
         steps[: len(rows)] = table.step[rows]
         inner = _inner(int(terms))
-        # (J, E, A, B) -> (E, B, A, J)
+        # (J, E, A, B) -> (E, B, J, A)
         parts = np.stack([flat[:, ends[row] - terms : ends[row]] for row in rows], axis=1)
-        w = np.moveaxis(parts.reshape(len(flat), len(rows), -1, inner), (0, 3), (3, 1))
+        w = np.transpose(parts.reshape(len(flat), len(rows), -1, inner), (1, 3, 0, 2))
         # Real and imaginary part of (c - i s)(x + i y): rows of c, then of s.
         real, imaginary = np.concatenate([w.real, w.imag], axis=1), np.concatenate([w.imag, -w.real], axis=1)
         both = np.zeros((filled, 2 * inner, 2, *w.shape[2:]))
@@ -281,17 +286,18 @@ def _kernels() -> _Kernels:
 
         return -jnp.moveaxis(jax.lax.map(along, one), 1, 0).reshape(12, -1)
 
-    def sums(w: Any, step: Any, k: Any) -> Any:
-        """(J, E, K) from weights (E, 2B, 2, A, J), steps (E,) and log strikes (E, K)."""
-        inner = w.shape[1] // 2
+    def sums(w: Any, step: Any, k: Any, *, columns: int) -> Any:
+        """(J, E, K) from weights (E, 2B, 2, J, A), steps (E,) and log strikes (E, K)."""
+        w = w[:, :, :, :columns]
+        inner, outer = w.shape[1] // 2, w.shape[4]
         shift = step[:, None, None] * k[:, :, None]
         fine = shift * (jnp.arange(inner) + 0.5)
         table = jnp.concatenate([jnp.cos(fine), jnp.sin(fine)], axis=2)
         z = jnp.einsum("ekb,ebx->ekx", table, w.reshape(*w.shape[:2], -1)).reshape(*k.shape, *w.shape[2:])
-        coarse = (shift * (inner * jnp.arange(w.shape[3])))[..., None]
-        return jnp.moveaxis((jnp.cos(coarse) * z[:, :, 1] - jnp.sin(coarse) * z[:, :, 0]).sum(axis=2), -1, 0)
+        coarse = (shift * (inner * jnp.arange(outer)))[:, :, None]
+        return jnp.moveaxis((jnp.cos(coarse) * z[:, :, 1] - jnp.sin(coarse) * z[:, :, 0]).sum(axis=-1), -1, 0)
 
-    return _Kernels(jax.jit(columns), jax.jit(slopes), jax.jit(sums), jnp.asarray)
+    return _Kernels(jax.jit(columns), jax.jit(slopes), jax.jit(sums, static_argnames="columns"), jnp.asarray)
 
 
 def _inner(terms: int) -> int:
