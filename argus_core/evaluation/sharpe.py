@@ -5,7 +5,7 @@ Every Sharpe ratio here is **per period** (daily for daily returns), never annua
 
 Sources: Bailey & López de Prado, Journal of Risk 15(2), 2012 (PSR, minTRL); Journal of Portfolio Management 40(5), 2014
 (DSR); Lo, Financial Analysts Journal 58(4), 2002 (standard error, annualisation); López de Prado, Lipton & Zoonekynd,
-SSRN 5520741 (variance under the null with first-order autocorrelation). Which form gates and why: docs/sharpe.md.
+SSRN 5520741 (variance under the null with first-order autocorrelation). Which form gates and why: docs/evaluation.md.
 """
 
 from __future__ import annotations

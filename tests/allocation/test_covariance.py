@@ -12,7 +12,7 @@ COV_A = np.array(
 )
 
 
-def test_ledoit_wolf_equals_the_scikit_learn_example():
+def test_a42_ledoit_wolf_equals_the_scikit_learn_example():
     real = np.array([[0.4, 0.2], [0.2, 0.8]])
     values = np.random.RandomState(0).multivariate_normal([0, 0], real, size=50)
     covariance, intensity = ledoit_wolf(values)
@@ -20,7 +20,7 @@ def test_ledoit_wolf_equals_the_scikit_learn_example():
     assert intensity == pytest.approx(0.230254, abs=1e-6)
 
 
-def test_ledoit_wolf_equals_the_small_case_and_the_slow_sum():
+def test_a43_ledoit_wolf_equals_the_small_case_and_the_slow_sum():
     covariance, intensity = ledoit_wolf(COV_A)
     assert intensity == pytest.approx(0.689961, abs=1e-5)
     assert np.diag(covariance) == pytest.approx([1.51888e-4, 1.66770e-4, 1.17982e-4], abs=1e-9)

@@ -58,3 +58,17 @@ def test_a44_iris():
     datasets = pytest.importorskip("sklearn.datasets", reason="needs scikit-learn (extra test)")
     _, intensity = ledoit_wolf(datasets.load_iris().data)
     assert intensity == pytest.approx(0.00757880, abs=1e-6)
+
+
+def test_a44_the_oracle_approximating_intensity_of_iris():
+    """Argus shrinks by Ledoit and Wolf alone; the second intensity is the oracle's form, written out."""
+    datasets = pytest.importorskip("sklearn.datasets", reason="needs scikit-learn (extra test)")
+    covariance = pytest.importorskip("sklearn.covariance", reason="needs scikit-learn (extra test)")
+    values = datasets.load_iris().data
+    centred = values - values.mean(axis=0)
+    n, p = values.shape
+    sample = centred.T @ centred / n
+    power, level = np.mean(sample**2), np.trace(sample) / p
+    written = min(1.0, (power + level**2) / ((n + 1) * (power - level**2 / p)))
+    assert written == pytest.approx(0.0202366, abs=1e-6)
+    assert covariance.oas(values)[1] == pytest.approx(0.0202366, abs=1e-6)

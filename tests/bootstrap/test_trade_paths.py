@@ -105,9 +105,32 @@ PUBLISHED = {
 B = 40_000
 
 
+def test_a25_every_statistic_of_independent_trades():
+    weight, equity, drawdown = enumerate_paths(PATH_A / CAPITAL, 1.0, compound=False)
+    dollars = equity * CAPITAL
+    fall = (np.maximum.accumulate(dollars, axis=1) - dollars).max(axis=1)
+    end = dollars[:, -1]
+    mean = weight @ end
+    assert weight @ (dollars <= 800 + 1e-6).any(axis=1) == pytest.approx(0.223744, abs=1e-6)
+    assert weight @ (end <= 800 + 1e-6) == pytest.approx(0.125429, abs=1e-6)
+    assert weight @ fall == pytest.approx(185.062157, abs=1e-6)
+    assert weight @ drawdown == pytest.approx(0.169529, abs=1e-6)
+    order = np.argsort(fall)
+    assert fall[order][np.searchsorted(np.cumsum(weight[order]), 0.95)] == pytest.approx(410)
+    assert mean == pytest.approx(1080)
+    assert np.sqrt(weight @ (end - mean) ** 2) == pytest.approx(235.655115, abs=1e-6)
+    assert weight @ (end < 1000 - 1e-6) == pytest.approx(0.347051, abs=1e-6)
+    # The kernel plays the same game.
+    got = resample_paths([PATH_A / CAPITAL], [1.0], paths=B, seed=4, ruin_level=0.8 + 1e-9, compound=False)[0]
+    assert got.ruined.mean() == pytest.approx(0.223744, abs=4 * np.sqrt(0.223744 * (1 - 0.223744) / B))
+    free = resample_paths([PATH_A / CAPITAL], [1.0], paths=B, seed=4, compound=False, stop_at_ruin=False)[0]
+    loss = (free.terminal < 1 - 1e-9).mean()
+    assert loss == pytest.approx(0.347051, abs=4 * np.sqrt(0.347051 * (1 - 0.347051) / B))
+
+
 @pytest.mark.parametrize("block", [1.0, 2.0, 4.0])
 @pytest.mark.parametrize("compound", [False, True])
-def test_path_statistics_equal_full_enumeration_within_monte_carlo_error(block, compound):
+def test_path_statistics_equal_full_enumeration_within_monte_carlo_error(block, compound):
     steps = PATH_A / CAPITAL
     weight, equity, drawdown = enumerate_paths(steps, block, compound=compound)
     assert weight.sum() == pytest.approx(1.0)

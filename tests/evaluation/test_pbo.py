@@ -1,4 +1,4 @@
-"""CSCV: exact small case, invariants, null behaviour (statistics.md A-37, A-38, A-76)."""
+"""CSCV: exact small case, invariants, null behaviour (statistics.md A-37, A-38)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PBO_A = 0.01 * np.array(
 )
 
 
-def test_small_case_is_exact():
+def test_a37_small_case_is_exact():
     result = overfitting_probability(PBO_A, blocks=4)
     assert result.pbo == pytest.approx(2 / 3)
     assert sorted(result.logits) == pytest.approx([-1.386294, -1.386294, -0.405465, -0.405465, 1.386294, 1.386294])
@@ -30,20 +30,20 @@ def test_small_case_is_exact():
     assert result.loss_probability == pytest.approx(1 / 6)
 
 
-def test_demeaned_columns_force_certain_overfitting():
+def test_a38_demeaned_columns_force_certain_overfitting():
     rng = np.random.default_rng(0)
     values = rng.normal(size=(64, 6))
     assert overfitting_probability(values - values.mean(axis=0), blocks=8, metric="mean").pbo == 1.0
 
 
-def test_one_dominating_column_is_never_overfit():
+def test_a38_one_dominating_column_is_never_overfit():
     rng = np.random.default_rng(1)
     values = rng.normal(size=(64, 6)) * 0.01
     values[:, 3] += 1.0
     assert overfitting_probability(values, blocks=8).pbo == 0.0
 
 
-def test_sixteen_blocks_give_every_split():
+def test_a38_sixteen_blocks_give_every_split():
     values = np.random.default_rng(2).normal(size=(160, 3))
     assert overfitting_probability(values, blocks=16).n_splits == 12_870
 

@@ -125,7 +125,7 @@ def test_warm_up_is_nan_and_has_the_stated_length():
         assert np.isfinite(values[expected:]).all(), name
 
 
-def test_fisher_gives_the_published_values():
+def test_a66_fisher_gives_the_published_values():
     values = features.fisher(np.array(FISHER_A_HIGHS), np.array(FISHER_A_LOWS), 5)
     assert values[4:] == pytest.approx(FISHER_A, abs=5e-4)
 

@@ -41,6 +41,6 @@ def test_a35_the_sharpe_of_twenty_years(prices):
     centred = (returns - returns.mean()) / spread
     sharpe = returns.mean() / returns.std(ddof=1)
     skew, kurtosis = (centred**3).mean(), (centred**4).mean()
-    assert (sharpe, skew, kurtosis) == pytest.approx((0.0117840, -0.204611, 11.169196), rel=1e-4)
+    assert (sharpe, skew, kurtosis) == pytest.approx((0.0117840, -0.204611, 11.169196), rel=1e-5)
     assert probabilistic_sharpe(sharpe, n, skew=skew, kurtosis=kurtosis) == pytest.approx(0.798005, abs=1e-5)
     assert min_track_record(sharpe, skew=skew, kurtosis=kurtosis) == pytest.approx(19538, abs=1)
