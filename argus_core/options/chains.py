@@ -34,6 +34,7 @@ class ExpirySlice:
         forward: implied by put-call parity; NaN where no strike has both sides quoted.
         contract, strike, call, bid, ask, bid_size, ask_size, iv, delta, open_interest: one entry per contract.
             iv is a fraction; delta is signed (puts negative).
+        age: seconds from the time at which each quote stood to the receipt; NaN where unknown.
     """
 
     expiry: date
@@ -50,6 +51,7 @@ class ExpirySlice:
     iv: Floats
     delta: Floats
     open_interest: Floats
+    age: Floats
 
     @property
     def two_sided(self) -> NDArray[np.bool_]:
@@ -138,6 +140,7 @@ def _analyse(snapshot: OptionSnapshot, expiry: date, rate: float) -> ExpirySlice
         iv,
         delta,
         c["open_interest"],
+        (snapshot.recv_us - snapshot.ts_us[rows]) / 1e6,
     )
 
 

@@ -8,35 +8,11 @@ from datetime import date
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from argus_core.options.chains import ExpirySlice, expiries, expiry_slice
+from argus_core.options.structures import Liquidity, calendar_rows, nearest_delta, straddle_rows, wings
 from argus_core.options.tape import OptionSnapshot
 from argus_core.strategies.interface import Leg
-
-
-@dataclass(frozen=True)
-class Liquidity:
-    """What a contract must offer to be chosen: a two-sided quote within these limits.
-
-    Attributes:
-        max_spread: largest (ask - bid)/mid.
-        min_open_interest: fewest open contracts; unknown passes.
-        min_size: fewest contracts on either side; unknown passes.
-    """
-
-    max_spread: float = 0.25
-    min_open_interest: float = 0.0
-    min_size: float = 0.0
-
-    def allows(self, part: ExpirySlice) -> NDArray[np.bool_]:
-        """One flag per contract of ``part``."""
-        with np.errstate(invalid="ignore", divide="ignore"):
-            tight = (part.ask - part.bid) / (0.5 * (part.ask + part.bid)) <= self.max_spread
-            thin = (part.open_interest < self.min_open_interest) | (
-                np.fmin(part.bid_size, part.ask_size) < self.min_size
-            )
-        return part.two_sided & tight & ~thin
 
 
 @dataclass(frozen=True)
@@ -136,15 +112,12 @@ def select_strangle(
     for _, days, part in _in_window(snapshot, target_days, min_days, max_days, rate):
         good = liquidity.allows(part)
         if delta is None:
-            both = np.intersect1d(part.strike[good & part.call], part.strike[good & ~part.call])
-            if not len(both) or not np.isfinite(part.forward):
+            puts, calls = straddle_rows(part, good, 1)
+            if not len(puts):
                 continue
-            strike = both[np.argmin(np.abs(both - part.forward))]
-            rows = [
-                int(np.flatnonzero(good & (part.strike == strike) & (part.call == call))[0]) for call in (False, True)
-            ]
+            rows = [int(puts[0]), int(calls[0])]
         else:
-            found = [_nearest_delta(part, right, delta, good) for right in ("P", "C")]
+            found = [nearest_delta(part, right, delta, good) for right in ("P", "C")]
             if None in found:
                 continue
             rows = [row for row in found if row is not None]
@@ -192,19 +165,11 @@ def select_calendar(
         for far_expiry, _, far in _in_window(
             snapshot, far_days, far_days - tolerance_days, far_days + tolerance_days, rate
         ):
-            if far_expiry <= near_expiry or not np.isfinite(near.forward):
+            if far_expiry <= near_expiry:
                 continue
-            rights = [part.call == (right == "C") for part in (near, far)]
-            good = [liquidity.allows(part) & chosen for part, chosen in zip((near, far), rights, strict=True)]
-            both = np.intersect1d(near.strike[good[0]], far.strike[good[1]])
-            if not len(both):
-                continue
-            strike = both[np.argmin(np.abs(both - near.forward))]
-            rows = [
-                int(np.flatnonzero(flags & (part.strike == strike))[0])
-                for part, flags in zip((near, far), good, strict=True)
-            ]
-            return _structure([(near, rows[0], -1), (far, rows[1], 1)], days)
+            here, there = calendar_rows(near, far, right, (liquidity.allows(near), liquidity.allows(far)), 1)
+            if len(here):
+                return _structure([(near, int(here[0]), -1), (far, int(there[0]), 1)], days)
     return None
 
 
@@ -217,29 +182,16 @@ def _in_window(
         yield day, left, expiry_slice(snapshot, day, rate=rate)
 
 
-def _nearest_delta(part: ExpirySlice, right: str, delta: float, good: NDArray[np.bool_]) -> int | None:
-    """Row of the contract out of the money whose absolute delta is nearest to ``delta``."""
-    with np.errstate(invalid="ignore"):
-        outside = part.strike < part.forward if right == "P" else part.strike > part.forward
-    rows = np.flatnonzero(good & (part.call == (right == "C")) & outside & np.isfinite(part.delta))
-    return int(rows[np.argmin(np.abs(np.abs(part.delta[rows]) - delta))]) if len(rows) else None
-
-
 def _wing(
     part: ExpirySlice, right: str, short_delta: float, width: float, liquidity: Liquidity
 ) -> tuple[int, int] | None:
     """Rows of the short leg and of the long one further out."""
     good = liquidity.allows(part)
-    short = _nearest_delta(part, right, short_delta, good)
+    short = nearest_delta(part, right, short_delta, good)
     if short is None:
         return None
-    out = -1 if right == "P" else 1
-    with np.errstate(invalid="ignore"):
-        beyond = out * (part.strike - part.strike[short])
-        outside = part.strike < part.forward if right == "P" else part.strike > part.forward
-    near_enough = (beyond >= 0.5 * width) & (beyond <= 1.5 * width)
-    longs = np.flatnonzero(good & (part.call == (right == "C")) & outside & near_enough)
-    return (short, int(longs[np.argmin(np.abs(beyond[longs] - width))])) if len(longs) else None
+    long = int(wings(part, right, np.array([short]), width, 0.5, good)[0])
+    return (short, long) if long >= 0 else None
 
 
 def _structure(chosen: list[tuple[ExpirySlice, int, int]], days: int) -> Structure:
