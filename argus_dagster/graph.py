@@ -15,6 +15,7 @@ from argus_dagster.assets import (
     experiments,
     landed_files,
     model_regimes,
+    option_assets,
     option_snapshots,
     outcomes,
     regimes,
@@ -26,9 +27,21 @@ from argus_dagster.partitions import Partitions, build_partitions
 from argus_dagster.sensors import build_sensors
 from argus_dagster.workspace import Workspace
 
-#: Jobs by name and the assets of each. Different partition shapes cannot share a run, hence four.
+#: Jobs by name and the assets of each. Different partition shapes cannot share a run; and what is looked at but rests
+#: on no pack (`options`) need not be made for every session of a window.
 JOBS = {
-    "market": ("bars_raw", "bars", "option_snapshots", "outcomes", "regimes", "model_regimes"),
+    "market": (
+        "bars_raw",
+        "bars",
+        "option_snapshots",
+        "forwards",
+        "implied_vols",
+        "iv_surface",
+        "outcomes",
+        "regimes",
+        "model_regimes",
+    ),
+    "options": ("heston_params",),
     "market_wide": ("reference_bars", "risk_flow", "market_risk"),
     "research": ("replay_pack", "experiments", "signals"),
     "selection": ("rankings", "killed", "candidates", "allocations", "cycle_report"),
@@ -52,6 +65,7 @@ def build_assets(workspace: Workspace, partitions: Partitions) -> list[Any]:
             *landed_files.build(),
             *bars.build(partitions),
             *option_snapshots.build(partitions),
+            *option_assets.build(partitions),
             *outcomes.build(partitions),
             *regimes.build(partitions),
             *model_regimes.build(partitions),

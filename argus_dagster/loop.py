@@ -24,7 +24,7 @@ import dagster as dg
 from argus_core.settings import SettingsError
 from argus_dagster.assets.bars import BARS, BARS_RAW
 from argus_dagster.assets.model_regimes import MODEL_REGIMES
-from argus_dagster.assets.option_snapshots import OPTION_SNAPSHOTS
+from argus_dagster.assets.option_tables import CHAIN_STAGES, OPTION_STAGES
 from argus_dagster.assets.outcomes import OUTCOMES
 from argus_dagster.assets.regimes import MARKET_RISK, REFERENCE_BARS, REFERENCE_SESSIONS, REGIMES, RISK_FLOW
 from argus_dagster.graph import JOBS, build_assets, partitions_of
@@ -32,7 +32,7 @@ from argus_dagster.partitions import date_symbol_key
 from argus_dagster.stage import Stage
 from argus_dagster.workspace import Workspace, contiguous
 
-MARKET_STAGES: tuple[Stage, ...] = (BARS_RAW, BARS, OPTION_SNAPSHOTS, OUTCOMES, REGIMES, MODEL_REGIMES)
+MARKET_STAGES: tuple[Stage, ...] = (BARS_RAW, BARS, *CHAIN_STAGES, OUTCOMES, REGIMES, MODEL_REGIMES)
 WIDE_STAGES: tuple[Stage, ...] = (REFERENCE_BARS, RISK_FLOW, MARKET_RISK)
 
 RANGE_START = "dagster/asset_partition_range_start"
@@ -190,6 +190,12 @@ def run_cycle(
         close_orphans(instance)
         if workspace.project.loop.outcomes.ensure_before_pack:
             _prepare(workspace, instance, plan, workers, progress, result)
+        underlyings = [symbol for symbol in plan.symbols if workspace.instrument(symbol).options]
+        if underlyings:
+            progress(f"options: {', '.join(underlyings)} on {len(cycle_days)} date(s)")
+            for symbol in underlyings:
+                if failure := run_options(workspace, instance, symbol, cycle_days):
+                    result.failures[f"options {symbol}"] = failure
         progress(f"research: {len(workspace.project.loop.strategies)} strategies on {len(cycle_days)} date(s)")
         tasks = [(workspace, symbol, plan.sessions, cycle_days) for symbol in plan.symbols]
         usable = [task for task in tasks if not _failed_bars(workspace, task[1], result)]
@@ -236,9 +242,21 @@ def _failed_bars(workspace: Workspace, symbol: str, result: CycleResult) -> bool
 def run_market(workspace: Workspace, instance: dg.DagsterInstance, symbol: str, days: Sequence[date]) -> str | None:
     """Bring the market and label partitions of a symbol up to date; return what failed, or None."""
     stages = market_stages(workspace, symbol)
-    members = [
-        stage.table for stage in stages if stage.table != "option_snapshots" or workspace.instrument(symbol).options
-    ]
+    if not workspace.instrument(symbol).options:
+        stages = tuple(stage for stage in stages if stage not in CHAIN_STAGES)
+    return _settle(workspace, instance, stages, symbol, days)
+
+
+def run_options(workspace: Workspace, instance: dg.DagsterInstance, symbol: str, days: Sequence[date]) -> str | None:
+    """Bring what is made of the chains of ``days`` up to date; return what failed, or None."""
+    return _settle(workspace, instance, OPTION_STAGES, symbol, days)
+
+
+def _settle(
+    workspace: Workspace, instance: dg.DagsterInstance, stages: Sequence[Stage], symbol: str, days: Sequence[date]
+) -> str | None:
+    """Materialise what is due of ``stages`` until nothing is; return what failed, or None."""
+    members = [stage.table for stage in stages]
     for _ in range(MAX_PASSES):
         due = sorted({d for stage in stages for d in stage.due(workspace, symbol, days)})
         if not due:

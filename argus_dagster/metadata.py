@@ -41,6 +41,11 @@ def fan(trade_returns: Sequence[float], *, block: float) -> dg.MetadataValue:
     return dg.MetadataValue.md(fan_sparkline(bands.tolist(), label="equity fan, 5 50 95 % of paths"))
 
 
+def bands(paths: Sequence[Sequence[float]], *, label: str) -> dg.MetadataValue:
+    """Several curves over one axis, the middle one strong: bid, mid and ask of a smile, for instance."""
+    return dg.MetadataValue.md(fan_sparkline(paths, label=label))
+
+
 def counts(values: Mapping[str, int]) -> dg.MetadataValue:
     """Counts by name, largest first, as a table."""
     ordered = sorted(values.items(), key=lambda item: (-item[1], item[0]))

@@ -11,6 +11,7 @@ from argus_core.market.lake import hash_of
 from argus_dagster.assets.bars import BARS, BARS_RAW
 from argus_dagster.assets.experiments import experiments_current, experiments_hash
 from argus_dagster.assets.option_snapshots import OPTION_SNAPSHOTS
+from argus_dagster.assets.option_tables import OPTION_STAGES
 from argus_dagster.assets.outcomes import OUTCOMES
 from argus_dagster.assets.regimes import MARKET_RISK, REFERENCE_BARS, REGIMES, RISK_FLOW
 from argus_dagster.assets.selection import open_cycle
@@ -104,6 +105,11 @@ def due_phases(workspace: Workspace, day: date) -> Iterator[tuple[str, list[str]
         wide = [stage.inputs_hash(workspace, "", day) or "-" for stage in stages]
         yield "market_wide", [day.isoformat()], hash_of(wide)
         return
+    for symbol in ready:
+        due = [stage for stage in OPTION_STAGES if stage.due(workspace, symbol, [day])]
+        if due:
+            marks = [stage.inputs_hash(workspace, symbol, day) or "-" for stage in due]
+            yield "options", [date_symbol_key(day, symbol)], hash_of(marks)
     waiting = [s for s in ready if not experiments_current(workspace, s, day)]
     if waiting:
         mark = hash_of([experiments_hash(workspace, s, day) for s in waiting])
@@ -148,7 +154,7 @@ def build_sensors(workspace: Workspace, jobs: Mapping[str, Any]) -> tuple[list[A
 
     @dg.sensor(
         name="next_phase",
-        jobs=[jobs["market_wide"], jobs["research"], jobs["selection"]],
+        jobs=[jobs["market_wide"], jobs["options"], jobs["research"], jobs["selection"]],
         minimum_interval_seconds=60,
     )
     def next_phase(context: dg.SensorEvaluationContext) -> dg.SensorResult:

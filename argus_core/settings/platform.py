@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from argus_core.settings.document import Settings
+from argus_core.settings.options import OptionSettings
 
 CalendarName = str
 
@@ -254,6 +255,7 @@ class PlatformSettings(Settings):
     model_regimes: ModelRegimeSettings = ModelRegimeSettings()
     risk_flow: RiskFlowSettings = RiskFlowSettings()
     execution: ExecutionSettings = ExecutionSettings()
+    options: OptionSettings = OptionSettings()
 
     @model_validator(mode="after")
     def _weights_name_groups(self) -> PlatformSettings:

@@ -1,0 +1,27 @@
+"""Settings of the option product: chains, surface, Heston, probabilities of profit."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from argus_core.settings.document import Settings
+from argus_core.settings.option_calibration import HestonCalibrationSettings
+from argus_core.settings.option_chains import OptionChainSettings
+from argus_core.settings.option_surface import SurfaceSettings
+
+
+class SnapshotSettings(Settings):
+    """Which snapshots of a day the option tables hold."""
+
+    per_day: int = Field(
+        40, ge=1, description="a feed of changes with more receipts is looked at so often, evenly over its receipts"
+    )
+
+
+class OptionSettings(Settings):
+    """Everything under ``options`` in ``config/argus.yaml``."""
+
+    snapshots: SnapshotSettings = SnapshotSettings()
+    chains: OptionChainSettings = OptionChainSettings()
+    surface: SurfaceSettings = SurfaceSettings()
+    heston: HestonCalibrationSettings = HestonCalibrationSettings()

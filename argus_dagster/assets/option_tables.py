@@ -1,0 +1,152 @@
+"""Tables of the option product, date x underlying: what each rests on and how it is computed."""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date
+
+import polars as pl
+
+from argus_core.market.lake import hash_of
+from argus_core.settings.options import OptionSettings
+from argus_dagster.assets.option_snapshots import OPTION_SNAPSHOTS, snapshot_keys
+from argus_dagster.stage import Stage
+from argus_dagster.workspace import Workspace
+
+#: Rows of a day from the tables of that day, by name.
+ComputeDay = Callable[[Workspace, str, date], pl.DataFrame]
+
+
+def option_settings(workspace: Workspace) -> OptionSettings:
+    return workspace.project.platform.options
+
+
+def read_options(workspace: Workspace, table: str, symbol: str, days: Sequence[date]) -> pl.DataFrame:
+    """Rows of an option table of ``symbol`` on ``days``; days without a partition are left out."""
+    return workspace.lake.read_many(table, [snapshot_keys(workspace, symbol, day) for day in days])
+
+
+def option_stage(
+    table: str,
+    upstream: Sequence[str],
+    settings_hash: Callable[[Workspace], str],
+    compute_day: ComputeDay,
+    *,
+    before: Callable[[Workspace, date], Sequence[date]] = lambda workspace, day: (),
+) -> Stage:
+    """A stage whose partition rests on the day's ``upstream`` tables.
+
+    Args:
+        upstream: tables that must exist; the first one's rows are what it is about.
+        before: earlier days whose tables it looks at too, where they exist.
+    """
+
+    def inputs(workspace: Workspace, symbol: str, day: date) -> str | None:
+        if not workspace.instrument(symbol).options:
+            return None
+        found = []
+        for name in upstream:
+            stamp = workspace.lake.stamp(name, **snapshot_keys(workspace, symbol, day))
+            if stamp is None:
+                return None
+            found.append(stamp.data_hash)
+        for earlier in before(workspace, day):
+            for name in upstream:
+                stamp = workspace.lake.stamp(name, **snapshot_keys(workspace, symbol, earlier))
+                found.append(stamp.data_hash if stamp else "-")
+        return hash_of([*found, settings_hash(workspace), workspace.series_hash(symbol)])
+
+    def compute(workspace: Workspace, symbol: str, days: Sequence[date]) -> Iterator[tuple[date, pl.DataFrame]]:
+        for day in days:
+            yield day, compute_day(workspace, symbol, day)
+
+    return Stage(table=table, keys=snapshot_keys, config_hash=settings_hash, inputs_hash=inputs, compute=compute)
+
+
+def _chains_hash(workspace: Workspace) -> str:
+    options = option_settings(workspace)
+    carry = workspace.project.platform.execution.option_quote_carry_seconds
+    return hash_of([options.snapshots.config_hash, options.chains.config_hash, str(carry)])
+
+
+def quotes_of(workspace: Workspace, symbol: str, day: date) -> pl.DataFrame:
+    """The snapshots of a day that the option tables hold."""
+    from argus_core.options.snapshots import chosen_snapshots
+
+    return chosen_snapshots(
+        read_options(workspace, "option_snapshots", symbol, [day]),
+        per_day=option_settings(workspace).snapshots.per_day,
+        carry_seconds=workspace.project.platform.execution.option_quote_carry_seconds,
+    )
+
+
+def _forwards(workspace: Workspace, symbol: str, day: date) -> pl.DataFrame:
+    from argus_core.options.forwards import forwards_of
+
+    quotes = quotes_of(workspace, symbol, day)
+    return forwards_of(quotes, workspace.instrument(symbol), workspace.calendar, option_settings(workspace).chains)
+
+
+def _implied_vols(workspace: Workspace, symbol: str, day: date) -> pl.DataFrame:
+    from argus_core.options.implied_vols import implied_vols_of
+
+    quotes, forwards = quotes_of(workspace, symbol, day), read_options(workspace, "forwards", symbol, [day])
+    settings = option_settings(workspace).chains
+    return implied_vols_of(quotes, forwards, workspace.instrument(symbol), workspace.calendar, settings)
+
+
+def by_snapshot(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """The rows of each receipt, in order."""
+    yield from frame.sort("recv_ts", maintain_order=True).partition_by("recv_ts", maintain_order=True)
+
+
+def _surface(workspace: Workspace, symbol: str, day: date) -> pl.DataFrame:
+    from argus_core.options.schemas import SurfaceSlices
+    from argus_core.options.surface import fit_surface
+
+    settings = option_settings(workspace).surface
+    vols = read_options(workspace, "implied_vols", symbol, [day])
+    parts: list[pl.DataFrame] = []
+    for snapshot in by_snapshot(vols):
+        parts.append(fit_surface(snapshot, settings, previous=parts[-1] if parts else None).slices)
+    return pl.concat(parts) if parts else SurfaceSlices.create_empty()
+
+
+def session_before(workspace: Workspace, day: date) -> list[date]:
+    """The session before ``day``, where the calendar of the workspace has one."""
+    return [d for d in workspace.calendar.last_sessions(day, 2) if d < day]
+
+
+def _heston(workspace: Workspace, symbol: str, day: date) -> pl.DataFrame:
+    """Fits of the day, drawn towards the last snapshot of the session before, which is fitted on its own for it.
+
+    So a date has the same row whether it is computed alone or in a range.
+    """
+    from argus_core.options.heston.calibration import calibrate
+    from argus_core.options.heston.fits import fit_snapshots
+
+    settings = option_settings(workspace).heston
+    previous = None
+    for earlier in session_before(workspace, day):
+        vols = read_options(workspace, "implied_vols", symbol, [earlier])
+        if vols.height:
+            fit = calibrate(vols.filter(pl.col("recv_ts") == vols["recv_ts"].max()), settings)
+            previous = fit.parameters if fit.converged else None
+    return fit_snapshots(read_options(workspace, "implied_vols", symbol, [day]), settings, previous)
+
+
+FORWARDS = option_stage("forwards", ["option_snapshots"], _chains_hash, _forwards)
+IMPLIED_VOLS = option_stage("implied_vols", ["forwards", "option_snapshots"], _chains_hash, _implied_vols)
+IV_SURFACE = option_stage(
+    "iv_surface", ["implied_vols"], lambda workspace: option_settings(workspace).surface.config_hash, _surface
+)
+HESTON_PARAMS = option_stage(
+    "heston_params",
+    ["implied_vols"],
+    lambda workspace: option_settings(workspace).heston.config_hash,
+    _heston,
+    before=session_before,
+)
+
+#: What is prepared for every session: packs carry its features.
+CHAIN_STAGES = (OPTION_SNAPSHOTS, FORWARDS, IMPLIED_VOLS, IV_SURFACE)
+#: What is made of the chains of a cycle's own date.
+OPTION_STAGES = (HESTON_PARAMS,)
