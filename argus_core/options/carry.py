@@ -45,6 +45,20 @@ def carried_snapshots(quotes: pl.DataFrame, max_age_seconds: int) -> tuple[Optio
     return tuple(CarriedSnapshot(recv, number, feed=feed) for number, recv in enumerate(feed.recv_us.tolist()))
 
 
+def whole_chains(quotes: pl.DataFrame, max_age_seconds: int, every_seconds: int = 0) -> pl.DataFrame:
+    """Rows of whole snapshots (`OptionQuotes`) of a feed of changes.
+
+    Args:
+        quotes, max_age_seconds: as in `carried_snapshots`.
+        every_seconds: of the receipts inside each such span of time the last one; 0: every receipt.
+    """
+    kept = {}
+    for snapshot in carried_snapshots(quotes, max_age_seconds):
+        kept[snapshot.recv_us // (every_seconds * 1_000_000) if every_seconds else snapshot.recv_us] = snapshot
+    frames = [snapshot.frame for snapshot in kept.values()]
+    return pl.concat(frames) if frames else quotes.clear()
+
+
 class ChangeFeed:
     """The rows of a feed of changes by contract, and what stood at each receipt.
 

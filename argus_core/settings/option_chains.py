@@ -124,7 +124,8 @@ class CandidateSettings(Settings):
     max_age_seconds: float = Field(21_600.0, gt=0)
     min_price: float = Field(0.05, ge=0, description="smallest net credit or debit per share")
     max_cost_share: float = Field(0.5, gt=0, description="half spreads of all legs over the price at mid")
-    max_per_expiry: int = Field(200, ge=1, description="kept per structure, side and expiry, best first")
+    max_per_expiry: int = Field(50, ge=1, description="kept per structure, side and expiry, best first")
+    max_per_structure: int = Field(500, ge=1, description="kept per snapshot, structure and side, best first")
 
     @model_validator(mode="after")
     def _ordered(self) -> CandidateSettings:

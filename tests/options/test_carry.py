@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from argus_core.market.schemas import OptionQuotes, conform
 from argus_core.options import OptionTape
+from argus_core.options.carry import whole_chains
 from tests.replay.quotes import at, quotes
 
 PUT = {"right": "P", "strike": 100.0, "age": 0.0}
@@ -168,3 +169,17 @@ def test_real_changes_of_a_day_become_whole_snapshots(shared_data):
         assert sorted(shot.contracts) == sorted(wanted)
         assert all(seen(shot, name) == expected(wanted, name) for name in wanted)
     assert len(tape.snapshots[-1].contracts) > 0.9 * raw["contract"].n_unique()
+
+
+def test_whole_chains_keep_the_last_receipt_of_every_span():
+    rows = [
+        {"recv": at("03 15:00"), "right": "C", "strike": 100.0, "bid": 1.0, "ask": 1.2},
+        {"recv": at("03 15:10"), "right": "C", "strike": 100.0, "bid": 1.1, "ask": None},
+        {"recv": at("03 15:20"), "right": "P", "strike": 100.0, "bid": 2.0, "ask": 2.2},
+    ]
+    every = whole_chains(quotes(rows), 3600)
+    assert every.group_by("recv_ts", maintain_order=True).len()["len"].to_list() == [1, 1, 2]
+    half_hours = whole_chains(quotes(rows), 3600, 1800)
+    assert half_hours["recv_ts"].unique().to_list() == [at("03 15:20")]
+    assert half_hours.sort("right")["bid"].to_list() == [1.1, 2.0]
+    assert whole_chains(quotes(rows).clear(), 3600).is_empty()
