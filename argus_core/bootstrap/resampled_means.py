@@ -53,10 +53,18 @@ def stationary_variance(performance: NDArray[np.float64], block_length: float) -
     transfer[1 : (n + 1) // 2] *= 2.0
     # The mean is taken off, so frequency 0 holds rounding only.
     transfer[0] = 0.0
+    # Real and imaginary parts side by side, in memory that all columns share: fresh pages cost more than the sums, and
+    # so does waking the threads of BLAS for a product of two vectors.
+    weights = np.repeat(transfer, 2)
+    centred, spectrum = np.empty(n), np.empty(len(transfer), dtype=np.complex128)
+    parts = spectrum.view(np.float64)
     squares = np.empty(len(values))
     for column, series in enumerate(values):
-        spectrum = np.fft.rfft(series - series.mean())
-        squares[column] = transfer @ (spectrum.real**2 + spectrum.imag**2)
+        np.subtract(series, series.mean(), out=centred)
+        np.fft.rfft(centred, out=spectrum)
+        np.multiply(parts, parts, out=parts)
+        np.multiply(parts, weights, out=parts)
+        squares[column] = parts.sum()
     return np.sqrt(np.maximum(squares, 0.0)) / n
 
 
@@ -188,9 +196,12 @@ def _edge_batches(
     from scipy.sparse import csr_matrix
 
     rows, columns = padded.shape
-    means = padded[:n].mean(axis=0)
-    prefix = np.zeros((n, columns))
-    np.cumsum(padded[: n - 1] - means, axis=0, out=prefix[1:])
+    # Columns that pad the shape for the kernels are zero and need no sums here.
+    used = int(np.flatnonzero(padded.any(axis=0)).max(initial=-1)) + 1
+    means = padded[:n, :used].mean(axis=0)
+    prefix = np.zeros((n, used))
+    np.subtract(padded[: n - 1, :used], means, out=prefix[1:])
+    np.cumsum(prefix, axis=0, out=prefix)
     _, to_start = counters(np, np.arange(n, dtype=np.uint32))
     chunk = max(1, min(resamples, 4 * 1024 * 1024 // rows))
     kernel = _restart_kernel(rows, chunk)
@@ -209,7 +220,9 @@ def _edge_batches(
         signs = np.tile([1.0, -1.0], len(begin))
         pointers = 2 * np.searchsorted(path, np.arange(chunk + 1))
         edges = csr_matrix((signs, columns_of, pointers), shape=(chunk, n))
-        yield start, edges @ prefix / n + means
+        resampled = np.zeros((chunk, columns))
+        resampled[:, :used] = edges @ prefix / n + means
+        yield start, resampled
 
 
 @lru_cache(maxsize=32)

@@ -10,6 +10,7 @@ no evidence of anything. It is reported, and kills only where a threshold is set
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 from math import comb
 from typing import TYPE_CHECKING, Literal
@@ -65,12 +66,11 @@ def overfitting_probability(
     size = n // blocks
     used = performance[n - size * blocks :].reshape(blocks, size, strategies)
     sums, squares = used.sum(axis=1), (used * used).sum(axis=1)
-    chosen = np.zeros((comb(blocks, blocks // 2), blocks))
-    for row, members in enumerate(combinations(range(blocks), blocks // 2)):
-        chosen[row, list(members)] = 1.0
+    chosen = _halves(blocks)
     half = size * blocks // 2
     inside = _metric(chosen @ sums, chosen @ squares, half, metric)
-    outside = _metric((1 - chosen) @ sums, (1 - chosen) @ squares, half, metric)
+    # The other half of a split is a split, too: taking complements turns the order of ``itertools.combinations`` round.
+    outside = inside[::-1]
     rows = np.arange(len(chosen))
     winner = np.argmax(inside, axis=1)
     of_winner = outside[rows, winner]
@@ -92,6 +92,15 @@ def overfitting_probability(
         n_blocks=blocks,
         n_strategies=strategies,
     )
+
+
+@lru_cache(maxsize=4)
+def _halves(blocks: int) -> NDArray[np.float64]:
+    """1 where a split trains on a block: (splits, blocks), in the order of ``itertools.combinations``."""
+    chosen = np.zeros((comb(blocks, blocks // 2), blocks))
+    members = np.array(list(combinations(range(blocks), blocks // 2)))
+    np.put_along_axis(chosen, members, 1.0, axis=1)
+    return chosen
 
 
 def _metric(sums: NDArray[np.float64], squares: NDArray[np.float64], count: int, metric: str) -> NDArray[np.float64]:

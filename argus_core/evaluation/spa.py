@@ -84,7 +84,7 @@ def spa_test(
     columns = bucket(k, smallest=8)
     padded = np.zeros((bucket(n), columns))
     padded[:n, :k] = values
-    means, omegas, t_values = studentise(padded[:n], block_length)
+    means, omegas, t_values = (np.pad(one, (0, columns - k)) for one in studentise(values, block_length))
     order = np.argsort(-t_values, kind="stable")
     kernel = _statistics_kernel()
     maxima, at_least = [], np.zeros(columns, dtype=np.int64)
