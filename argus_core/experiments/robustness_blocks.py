@@ -248,7 +248,7 @@ def _entries(results: Sequence[ReplayResult], market: Market, settings: Experime
     """Entry rules against random entries; runs with legs or other symbols have no one series to enter at random."""
     if not settings.entry_draws:
         return []
-    bars = market.frame.filter(~pl.col("warmup")).select("ts", "open", "close")
+    bars = market.frame.filter(~pl.col("warmup")).select("ts", "open", "close", "minute_of_session")
     blocks: list[dict[str, Any]] = []
     for one in results:
         alone = one.trades.height and (one.trades["symbol"] == market.symbol).all() and not _has_legs(one.trades)

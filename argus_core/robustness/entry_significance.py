@@ -37,7 +37,8 @@ def entry_significance(
 
     Args:
         trades: entry_ts, exit_ts, side of one run on one series.
-        bars: ts, open, close, ascending; warm-up left out.
+        bars: ts, open, close, ascending; warm-up left out. The time of day is ``minute_of_session`` where that column
+            is there, else UTC's, which daylight saving moves against the session.
         draws: random sets of entries.
 
     Returns:
@@ -55,8 +56,9 @@ def entry_significance(
         return None
     entry, held = entry[inside], (leave - entry)[inside]
     side = trades["side"].cast(pl.Float64).to_numpy()[inside]
-    minute = (bars["ts"].dt.hour().cast(pl.Int32) * 60 + bars["ts"].dt.minute().cast(pl.Int32)).to_numpy()
-    bucket = minute // _BUCKET_MINUTES
+    utc = bars["ts"].dt.hour().cast(pl.Int32) * 60 + bars["ts"].dt.minute().cast(pl.Int32)
+    minute = bars["minute_of_session"] if "minute_of_session" in bars.columns else utc
+    bucket = minute.to_numpy() // _BUCKET_MINUTES
     order = np.argsort(bucket, kind="stable")
     first = np.searchsorted(bucket[order], bucket[entry], side="left")
     last = np.searchsorted(bucket[order], bucket[entry], side="right")

@@ -80,6 +80,30 @@ def test_the_same_seed_gives_the_same_numbers_and_chunks_do_not_matter(monkeypat
     assert entry_significance(mine, bars, seed=7) == whole
 
 
+def test_daylight_saving_is_no_skill():
+    """The first half hour always rises. Who buys it on random days has no timing, in winter and in summer."""
+    moves = np.random.default_rng(8).normal(0, 0.001, (120, 13))
+    moves[:, 0] += 0.004
+    close = 100 * np.exp(moves.cumsum())
+    start = [START + timedelta(days=d, hours=-1 if d >= 60 else 0) for d in range(120)]
+    bars = pl.DataFrame(
+        {
+            "ts": pl.Series([s + timedelta(minutes=30 * k) for s in start for k in range(13)]).cast(
+                pl.Datetime("us", "UTC")
+            ),
+            "open": np.concatenate([[100.0], close[:-1]]),
+            "close": close,
+            "minute_of_session": np.tile(np.arange(13) * 30, 120).astype(np.int32),
+        }
+    )
+    mine = trades(bars, np.sort(np.random.default_rng(1).choice(119, 50, replace=False)) * 13, 1)
+    by_session, by_utc = (entry_significance(mine, b, draws=500) for b in (bars, bars.drop("minute_of_session")))
+    assert by_session is not None
+    assert by_utc is not None
+    assert by_session.p_value > 0.05
+    assert by_utc.p_value < 0.01
+
+
 def test_nothing_to_compare_is_none():
     bars = market()
     assert entry_significance(trades(bars, [], 1), bars) is None
