@@ -118,11 +118,15 @@ def _peers(m: dict[str, np.ndarray]) -> list[tuple[str, float, float]]:
         return [inverse(kind, k, 100.0, p) for kind, (p, k, *_) in zip(kinds, numbers, strict=True)]
 
     def tight() -> list[float]:
-        guess, stop = ql.nullDouble(), 1e-12
-        return [
-            ql.blackFormulaImpliedStdDevLiRS(kind, k, 100.0, p, 1.0, 0.0, guess, 1.0, stop, 100)
-            for kind, (p, k, *_) in zip(kinds, numbers, strict=True)
-        ]
+        found = []
+        for kind, (p, k, *_) in zip(kinds, numbers, strict=True):
+            try:
+                found.append(
+                    ql.blackFormulaImpliedStdDevLiRS(kind, k, 100.0, p, 1.0, 0.0, ql.nullDouble(), 1.0, 1e-12, 100)
+                )
+            except RuntimeError:  # it does not converge far out of the money
+                found.append(float("nan"))
+        return found
 
     made = []
     for name, function, scale, repeats in (
@@ -133,7 +137,8 @@ def _peers(m: dict[str, np.ndarray]) -> list[tuple[str, float, float]]:
     ):
         _, seconds, result = measured(function, repeats)
         error = np.abs(np.array(result) / scale / part["vol"] - 1)
-        made.append((name, float(np.nanmax(error[good])), seconds))
+        failures = int(np.isnan(error).sum())
+        made.append((name + (f" ({failures} failures)" if failures else ""), float(np.nanmax(error[good])), seconds))
     return made
 
 
