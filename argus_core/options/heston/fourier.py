@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from argus_core.options.heston.parameters import HestonParameters
-from argus_core.options.heston.tails import extent, truncation_error
+from argus_core.options.heston.tails import extent
 
 Floats = NDArray[np.float64]
 
@@ -193,8 +193,7 @@ def heston_table(parameters: HestonParameters, years: ArrayLike, *, tolerance: f
     terms = np.minimum(2 ** np.ceil(np.log2(np.maximum(wanted, _FEWEST))), _MOST).astype(np.int64)
     # Terms to spare by the rounding up go half into a finer step, half into higher frequencies.
     step = 2 * np.pi / distance / np.sqrt(np.clip(terms / np.maximum(wanted, 1.0), 1.0, 4.0))
-    left_out = truncation_error(p, t, terms * step)
-    bound = 2 * tolerance + left_out + _ROUNDING * np.log2(terms)
+    bound = 2 * tolerance + found.left_out(terms * step) + _ROUNDING * np.log2(terms)
     return HestonTable(p, t, tolerance, step, terms, found.low, found.high, bound, bound <= 10 * tolerance)
 
 

@@ -18,24 +18,31 @@ from argus_core.options.heston.parameters import HestonParameters
 
 Floats = NDArray[np.float64]
 
-#: Exponents s of the moments that are tried: 1 + g to the right and -g to the left. A ratio of 1.09 costs at most 9 %
-#: of range where the best exponent lies at the edge of explosion.
-_GAPS = np.geomspace(5e-3, 2e4, 178)
-#: Frequencies at which the decay of |phi| is looked up.
-_FREQUENCIES = np.geomspace(0.02, 2e7, 640)
+#: Exponents s of the moments that are tried, in units of 1 / standard deviation of X: 1 + g to the right and -g to the
+#: left. A ratio of 1.09 costs at most 9 % of range where the best exponent lies at the edge of explosion.
+_GAPS = np.geomspace(0.01, 60.0, 101)
+#: Frequencies at which the decay of |phi| is looked up, in the same units.
+_FREQUENCIES = np.geomspace(1.0, 4e4, 184)
 
 
 class Extent(NamedTuple):
-    """What a sum over each of E expiries has to cover. Arrays of shape (E,).
+    """What a sum over each of E expiries has to cover.
 
-    ``low``, ``high``: P(X < low) <= tolerance and, under the share measure, P(X > high) <= tolerance; the other measure
-    has less mass there. ``cutoff``: frequency beyond which the integral of |phi(u)|/(pi u) is at most the tolerance,
-    under both measures.
+    ``low``, ``high`` (E,): P(X < low) <= tolerance and, under the share measure, P(X > high) <= tolerance; the other
+    measure has less mass there. ``cutoff`` (E,): frequency beyond which the integral of |phi(u)|/(pi u) is at most the
+    tolerance, under both measures; ``beyond`` (E, G) bounds that integral from each of ``frequencies`` (E, G).
     """
 
     low: Floats
     high: Floats
     cutoff: Floats
+    frequencies: Floats
+    beyond: Floats
+
+    def left_out(self, cutoff: Floats) -> Floats:
+        """Bound of what a sum that stops at ``cutoff`` leaves out of a probability; (E,)."""
+        place = (self.frequencies <= cutoff[:, None]).sum(axis=1) - 1
+        return self.beyond[np.arange(len(cutoff)), np.maximum(place, 0)]
 
 
 def log_variance(parameters: HestonParameters, years: Any) -> Floats:
@@ -66,17 +73,16 @@ def explosion_time(parameters: HestonParameters, s: Any) -> Floats:
 
 @lru_cache(maxsize=1)
 def _probe() -> Any:
-    """Compiled: (years (E,), parameters (5,)) -> ln moments at -g and 1 + g, ln|phi(u)| and ln|phi(u - i)|."""
+    """Compiled: (u (E, P) complex, years (E,), parameters (5,)) -> ln|phi(u)|."""
     from argus_core.accelerator import load_jax
     from argus_core.options.heston.characteristic import exponents
 
     jax = load_jax()
     jnp = jax.numpy
-    points = np.concatenate([1j * _GAPS, -1j * (1 + _GAPS), _FREQUENCIES, _FREQUENCIES - 1j])
 
     @jax.jit
-    def probe(years: Any, p: Any) -> Any:
-        a, b = exponents(points, years[:, None], p[1], p[2], p[3], p[4])
+    def probe(u: Any, years: Any, p: Any) -> Any:
+        a, b = exponents(u, years[:, None], p[1], p[2], p[3], p[4])
         return jnp.real(a + b * p[0])
 
     return probe
@@ -84,31 +90,26 @@ def _probe() -> Any:
 
 def extent(parameters: HestonParameters, years: Floats, tolerance: float) -> Extent:
     """Range and cutoff per expiry; ``years`` of shape (E,)."""
-    padded = np.full(max(4, 1 << (len(years) - 1).bit_length()), years[-1])
-    padded[: len(years)] = years
-    table = np.asarray(_probe()(padded, np.array(parameters)))[: len(years)]
-    n = len(_GAPS)
+    count = len(years)
+    padded = np.full(max(4, 1 << (count - 1).bit_length()), years[-1])
+    padded[:count] = years
+    # The exact variance loses its digits where kappa * years is tiny; the unit only has to be of the right size.
+    integrated = padded * np.array([parameters.expected_variance(float(t)) for t in padded])
+    unit = 1.0 / np.sqrt(np.maximum(log_variance(parameters, padded), 0.1 * integrated))[:, None]
+    gaps, frequencies = _GAPS * unit, _FREQUENCIES * unit
+    points = np.concatenate([1j * gaps, -1j * (1 + gaps), frequencies, frequencies - 1j], axis=1)
+    table = np.asarray(_probe()(points, padded, np.array(parameters)))[:count]
+    gaps, frequencies = gaps[:count], frequencies[:count]
+    n = gaps.shape[1]
     goal = np.log(tolerance)
     ends = []
-    for s, moments in ((-_GAPS, table[:, :n]), (1 + _GAPS, table[:, n : 2 * n])):
+    for s, moments in ((-gaps, table[:, :n]), (1 + gaps, table[:, n : 2 * n])):
         exists = explosion_time(parameters, s) > years[:, None]
-        reach = np.where(exists & np.isfinite(moments), (moments - goal) / _GAPS, np.inf)
+        reach = np.where(exists & np.isfinite(moments), (moments - goal) / gaps, np.inf)
         ends.append(reach.min(axis=1))
     # |phi| falls with u: its value at the left end of a cell bounds the cell.
-    decay = np.exp(np.maximum(table[:, 2 * n :].reshape(len(years), 2, -1), -700.0)).max(axis=1)
+    decay = np.exp(np.maximum(table[:, 2 * n :].reshape(count, 2, -1), -700.0)).max(axis=1)
     cells = decay * np.log(_FREQUENCIES[1] / _FREQUENCIES[0]) / np.pi
     beyond = np.cumsum(cells[:, ::-1], axis=1)[:, ::-1]
-    cutoff = _FREQUENCIES[np.minimum((beyond > tolerance).sum(axis=1), len(_FREQUENCIES) - 1)]
-    return Extent(-ends[0], ends[1], cutoff)
-
-
-def truncation_error(parameters: HestonParameters, years: Floats, cutoff: Floats) -> Floats:
-    """Bound of what a sum that stops at ``cutoff`` leaves out of a probability; (E,)."""
-    padded = np.full(max(4, 1 << (len(years) - 1).bit_length()), years[-1])
-    padded[: len(years)] = years
-    table = np.asarray(_probe()(padded, np.array(parameters)))[: len(years), 2 * len(_GAPS) :]
-    decay = np.exp(np.maximum(table.reshape(len(years), 2, -1), -700.0)).max(axis=1)
-    cells = decay * np.log(_FREQUENCIES[1] / _FREQUENCIES[0]) / np.pi
-    beyond = np.cumsum(cells[:, ::-1], axis=1)[:, ::-1]
-    place = np.maximum(np.searchsorted(_FREQUENCIES, cutoff, side="right") - 1, 0)
-    return beyond[np.arange(len(years)), place]
+    last = np.minimum((beyond > tolerance).sum(axis=1), len(_FREQUENCIES) - 1)
+    return Extent(-ends[0], ends[1], frequencies[np.arange(count), last], frequencies, beyond)

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import ndtr
 
+from argus_core.options.black import black_price
 from argus_core.options.heston import HestonParameters
 from argus_core.options.heston.fourier import cdf, density, greeks, heston_table, prices
 from argus_core.options.heston.tails import explosion_time, extent, log_variance
@@ -244,6 +246,33 @@ def test_a_chain_gives_the_same_as_its_expiries_one_by_one():
         parts = [f(parameters, YEARS[i], k[i : i + 1]) for f in (prices, cdf, density)]
         for a, b in zip(whole, parts, strict=True):
             np.testing.assert_allclose(a[i], b[0], rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        HestonParameters(0.04, 1e-9, 0.04, 0.5, -0.6),  # no mean reversion
+        HestonParameters(1e-5, 3.0, 0.09, 0.4, -0.5),  # from calm to wild
+        HestonParameters(4.0, 3.0, 2.0, 2.5, 0.2),  # a coin
+    ],
+)
+def test_extreme_parameters_agree_with_the_slow_twin(parameters):
+    years = np.array([1 / 365, 0.25, 2.0])
+    k = np.linspace(-3, 3, 7) * np.sqrt([parameters.expected_variance(t) * t for t in years])[:, None]
+    below, call = heston_table(parameters, years).law(k)
+    for i, t in enumerate(years):
+        np.testing.assert_allclose(below[i], lewis_cdf(parameters, t, k[i]), atol=1e-11)
+        np.testing.assert_allclose(call[i], lewis_call(parameters, t, k[i]), atol=1e-11)
+
+
+def test_without_volatility_of_variance_it_is_black():
+    years, vol = np.array([1 / 365, 0.25, 2.0]), 0.2
+    total = vol * np.sqrt(years)[:, None]
+    k = np.linspace(-3, 3, 7) * total
+    # The printed formulas lose all digits here: (beta - d) / sigma^2.
+    below, call = heston_table(HestonParameters(vol**2, 2.0, vol**2, 1e-5, 0.0), years).law(k)
+    np.testing.assert_allclose(below, ndtr((k + 0.5 * total**2) / total), atol=1e-9)
+    np.testing.assert_allclose(call, black_price(1.0, np.exp(k), years[:, None], vol, True), atol=1e-9)
 
 
 def test_what_cannot_be_reached_is_said():
