@@ -16,7 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from argus_core.options.black import black_price, implied_vol
-from argus_core.options.heston.gradient import exponents_and_gradient
+from argus_core.options.heston.gradient import log_characteristic
 from argus_core.options.heston.least_squares import (
     HIGHEST,
     LOWEST,
@@ -35,7 +35,7 @@ Floats = NDArray[np.float64]
 _YEAR_DAYS = 365.0
 #: Where |phi(u - i/2)| / (u^2 + 1/4) is cut off, and the steps in which the frequency is searched.
 _DECAYED = 1e-11
-_FREQUENCIES = np.geomspace(1.0, 4096.0, 97)
+_FREQUENCIES = np.geomspace(4.0, 4096.0, 41)
 _MOST_NODES = 768
 #: Least cutoff times the standard deviation at the money: most equity chains never need a second round.
 _LEAST_CUTOFF = 32.0
@@ -143,14 +143,15 @@ def calibrate(
 def _selected(frame: pl.DataFrame, settings: HestonCalibrationSettings) -> _Chain:
     """The contracts to fit, as arrays."""
     finite = [pl.col(name).is_finite() & (pl.col(name) > 0) for name in ("strike", "forward", "t_cal", "iv_mid")]
+    numbers = [pl.col(name).cast(pl.Float64).fill_null(float("nan")) for name in _BLACK_COLUMNS]
     rows = (
-        frame.filter(pl.col("used"), *finite, pl.col("t_cal") >= settings.min_days / _YEAR_DAYS)
-        .select(*_BLACK_COLUMNS, pl.col("expiry_ts").dt.epoch("us"), "right", "contract")
+        frame.lazy()
+        .filter(pl.col("used"), *finite, pl.col("t_cal") >= settings.min_days / _YEAR_DAYS)
+        .select(*numbers, pl.col("expiry_ts").dt.epoch("us"), "right", "contract")
         .sort("expiry_ts", "strike", "right", "contract")
+        .collect()
     )
-    strike, forward, years, iv, iv_bid, iv_ask = (
-        rows[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in _BLACK_COLUMNS
-    )
+    strike, forward, years, iv, iv_bid, iv_ask = (rows[name].to_numpy() for name in _BLACK_COLUMNS)
     k = np.log(strike / forward)
     expiry, first, group = np.unique(rows["expiry_ts"].to_numpy(), return_index=True, return_inverse=True)
     atm = np.empty(len(expiry))
@@ -258,8 +259,8 @@ def _grid(chain: _Chain, cutoff: Floats, finer: float) -> PriceGrid:
 def _cutoff(p: HestonParameters, chain: _Chain) -> Floats:
     """Frequency per expiry at which the integrand has decayed; it falls with the frequency."""
     u = np.multiply.outer(1 / (chain.atm * np.sqrt(chain.years)), _FREQUENCIES)
-    e = exponents_and_gradient(u - 0.5j, chain.years[:, None], p.kappa, p.theta, p.sigma, p.rho)
-    large = (e.a + p.v0 * e.b).real - np.log(u * u + 0.25) > np.log(_DECAYED)
+    size = log_characteristic(u - 0.5j, chain.years[:, None], p).real - np.log(u * u + 0.25)
+    large = size > np.log(_DECAYED)
     return u[np.arange(len(u)), np.minimum(large.sum(axis=1), u.shape[1] - 1)]
 
 

@@ -71,18 +71,14 @@ class PriceGrid:
         p = from_unbounded(z)
         e = exponents_and_gradient(self._u, self._years, p.kappa, p.theta, p.sigma, p.rho)
         value = exp(e.a + p.v0 * e.b)
-        slopes = (
-            1.0,
-            p.v0 * e.b,
-            p.kappa * (e.a_kappa + p.v0 * e.b_kappa),
-            e.a,
-            p.sigma * (e.a_sigma + p.v0 * e.b_sigma),
-            (1 - p.rho**2) * (e.a_rho + p.v0 * e.b_rho),
-        )
-        columns = np.empty((len(value), 2, 6))
-        for i, slope in enumerate(slopes):
-            product = value * slope
-            columns[:, 0, i], columns[:, 1, i] = product.real, product.imag
+        slopes = np.empty((6, len(value)), dtype=np.complex128)
+        slopes[0] = 1.0
+        slopes[1] = p.v0 * e.b
+        slopes[3] = e.a
+        factors = np.array([[p.kappa], [p.sigma], [1 - p.rho**2]])
+        slopes[[2, 4, 5]] = factors * (e.by_a + p.v0 * e.by_b)
+        slopes *= value
+        columns = np.stack([slopes.real.T, slopes.imag.T], axis=1)
         parts = np.split(columns.reshape(-1, 12), self._ends)
         priced = np.concatenate([m @ part.reshape(-1, 6) for m, part in zip(self._payoffs, parts, strict=True)])
         priced[:, 0] += self._constant

@@ -199,11 +199,11 @@ def test_gradient_of_the_exponents_equals_automatic_differentiation(kappa, theta
     assert np.allclose(found.a, a, rtol=1e-10, atol=1e-13)
     assert np.allclose(found.b, b, rtol=1e-10, atol=1e-13)
     arguments = (kappa, theta, sigma, rho)
-    for place, name in ((0, "kappa"), (2, "sigma"), (3, "rho")):
+    for row, place in enumerate((0, 2, 3)):  # kappa, sigma, rho
         tangent = tuple(1.0 if i == place else 0.0 for i in range(4))
         _, (slope_a, slope_b) = jax.jvp(lambda k, t, s, r: exponents(u, years, k, t, s, r), arguments, tangent)
-        assert np.allclose(getattr(found, f"a_{name}"), slope_a, rtol=1e-8, atol=1e-11)
-        assert np.allclose(getattr(found, f"b_{name}"), slope_b, rtol=1e-8, atol=1e-11)
+        assert np.allclose(found.by_a[row], slope_a, rtol=1e-8, atol=1e-11)
+        assert np.allclose(found.by_b[row], slope_b, rtol=1e-8, atol=1e-11)
 
 
 @pytest.mark.parametrize("parameters", SETS)
