@@ -61,3 +61,13 @@ def test_the_loop_entry_of_the_example_names_files_that_load(project):
     sets = load_sweep(project / entry["sweep"], entry["params"])
     assert len(sets) == 12
     assert all(strategy.Params(**values).risk == 0.005 for values in sets)
+
+
+@pytest.mark.parametrize("page", ["option-volatility.md", "iv-consensus.md"])
+def test_the_code_of_a_page_runs_from_top_to_bottom(page, capsys):
+    scope: dict[str, object] = {}
+    code = blocks(page, "python")
+    assert code
+    for number, block in enumerate(code):
+        exec(compile(block, f"{page}, block {number}", "exec"), scope)
+    assert capsys.readouterr().out
