@@ -78,7 +78,7 @@ class ForwardSettings(Settings):
         description="parity: regressed with the forward where exercise is European and it is well identified",
     )
     min_years: float = Field(0.02, gt=0, description="shorter expiries tell nothing about the rate")
-    max_rate_se: float = Field(0.005, gt=0, description="a regressed rate less certain than this is not used")
+    max_rate_se: float = Field(0.0025, gt=0, description="a regressed rate less certain than this is not used")
     min_rate: float = Field(-0.02, description="regressed rates outside [min_rate, max_rate] are not used")
     max_rate: float = Field(0.15)
     max_gap: float = Field(
