@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +19,10 @@ from argus_core.options.heston.market import PhysicalMeasure
 from argus_core.options.heston.parameters import HestonParameters
 from argus_core.options.profit.estimates import Provenance
 from argus_core.options.scenarios.book import Book
-from argus_core.risk.tail import expected_shortfall, value_at_risk
 
 if TYPE_CHECKING:
     from argus_core.options.heston.mark_table import MarkTable
-    from argus_core.options.heston.simulation import Sampling
+    from argus_core.options.heston.simulation import Sampling, Statistic
 
 Floats = NDArray[np.float64]
 
@@ -37,6 +37,7 @@ class SimulatedTail:
 
     Attributes:
         pnl: profit of every path, (N,), positions without a price left out.
+        weight: likelihood ratio of every path, (N,), mean 1; all 1 without importance sampling.
         reasons: per position, why it is left out.
     """
 
@@ -47,6 +48,7 @@ class SimulatedTail:
     expected_shortfall_se: float
     mean_pnl: float
     pnl: Floats
+    weight: Floats
     reasons: tuple[str | None, ...]
     provenance: Provenance
 
@@ -96,6 +98,7 @@ def simulated_tail(
     dividend_yield: float = 0.0,
     physical: PhysicalMeasure | None = None,
     alpha: float = 0.99,
+    shift: float = 0.0,
     sampling: Sampling | None = None,
 ) -> SimulatedTail:
     """Value at risk and expected shortfall of the book at the horizon, by QE-M paths with daily steps.
@@ -105,11 +108,13 @@ def simulated_tail(
         rate, dividend_yield: per year; they drift the paths where ``physical`` does not.
         physical: law of the paths; without it they move risk-neutrally, and the provenance says so.
         alpha: level of the tail.
+        shift: importance sampling of the spot's own driver, in standard deviations over the horizon: -1.5 draws more
+            falls, and every path is weighed down by its likelihood ratio. For levels from .99 on.
 
     Raises:
         ValueError: on a level outside (0, 1), a horizon that is not above 0, or a book without a single price.
     """
-    from argus_core.options.heston.simulation import SCHEME, TILE, Sampling, simulate
+    from argus_core.options.heston.simulation import SCHEME, TILE, Sampling
 
     if not 0 < alpha < 1:
         raise ValueError(f"alpha = {alpha}: it must lie between 0 and 1, like 0.99.")
@@ -119,34 +124,43 @@ def simulated_tail(
     # Whole tiles: a scramble of a net is complete then.
     sampling = sampling.model_copy(update={"paths": sampling.tiles * TILE})
     law = physical.parameters if physical is not None else parameters
-    drift = physical.drift - dividend_yield if physical is not None else rate - dividend_yield
+    drift = physical.drift if physical is not None else rate - dividend_yield
     steps = max(math.ceil(days), 1)
-    state = simulate(law, days / _DAYS, steps, drift=drift, sampling=sampling)
-    each = simulated_profit(book, parameters, days, state.x, state.v)
+    x, v, weight = _shifted_paths(law, days / _DAYS, steps, drift, shift, sampling)
+    each = simulated_profit(book, parameters, days, x, v)
     usable = ~np.isnan(each[0])
     if not usable.any():
         raise ValueError(f"no position of the book has a price: {'; '.join(str(r) for r in book.reasons)}")
     pnl = each[:, usable].sum(axis=1)
-    loss = -pnl
-    quantile, shortfall = value_at_risk(loss, alpha), expected_shortfall(loss, alpha)
+    quantile, shortfall = weighted_tail(-pnl, weight, alpha)
     if sampling.source == "sobol":
-        parts = np.split(loss, sampling.scrambles)
-        errors = [
-            float(np.std([f(part, alpha) for part in parts], ddof=1) / math.sqrt(len(parts)))
-            for f in (value_at_risk, expected_shortfall)
-        ]
+        pairs = zip(np.split(-pnl, sampling.scrambles), np.split(weight, sampling.scrambles), strict=True)
+        parts = np.array([weighted_tail(*pair, alpha) for pair in pairs])
+        errors = parts.std(axis=0, ddof=1) / math.sqrt(len(parts))
     else:
-        errors = [_quantile_error(loss, alpha), _shortfall_error(loss, quantile, alpha)]
-    scheme = f"Heston {SCHEME}, {steps} steps, {len(loss)} paths ({sampling.source})"
+        errors = _errors(-pnl, weight, quantile, alpha)
+    scheme = f"Heston {SCHEME}, {steps} steps, {len(pnl)} paths ({sampling.source})"
+    scheme += f", spot shifted by {shift:g} deviations" if shift else ""
     made = Provenance(
         "Q" if physical is None else "P",
         f"{days:g} days",
         scheme,
-        f"{parameters.digest}" if physical is None else f"{parameters.digest}/{law.digest}",
+        parameters.digest if physical is None else f"{parameters.digest}/{law.digest}",
         None,
         sampling.seed,
     )
-    return SimulatedTail(alpha, quantile, errors[0], shortfall, errors[1], float(pnl.mean()), pnl, book.reasons, made)
+    return SimulatedTail(
+        alpha=alpha,
+        value_at_risk=quantile,
+        value_at_risk_se=float(errors[0]),
+        expected_shortfall=shortfall,
+        expected_shortfall_se=float(errors[1]),
+        mean_pnl=float((weight * pnl).mean()),
+        pnl=pnl,
+        weight=weight,
+        reasons=book.reasons,
+        provenance=made,
+    )
 
 
 def _puts(table: MarkTable, close: int, moneyness: Floats, v: Floats) -> Floats:
@@ -170,13 +184,55 @@ def _puts(table: MarkTable, close: int, moneyness: Floats, v: Floats) -> Floats:
     return sides[0] * (1.0 - share) + sides[1] * share
 
 
-def _quantile_error(loss: Floats, alpha: float) -> float:
-    """Half the distance of the order statistics one standard deviation of their rank apart."""
-    spread = math.sqrt(alpha * (1 - alpha) / len(loss))
-    low, high = np.quantile(loss, [max(alpha - spread, 0.0), min(alpha + spread, 1.0)])
-    return float(0.5 * (high - low))
+def weighted_tail(loss: Floats, weight: Floats, alpha: float) -> tuple[float, float]:
+    """(value at risk, expected shortfall) of losses with likelihood ratios: those of `argus_core.risk.tail` where all
+    weights are 1."""
+    order = np.argsort(-loss, kind="stable")
+    above = np.concatenate([[0.0], np.cumsum(weight[order])[:-1]]) / len(loss)
+    quantile = float(loss[order][np.flatnonzero(above <= (1 - alpha) * (1 + 1e-12))[-1]])
+    excess = weight * np.maximum(loss - quantile, 0.0)
+    return quantile, quantile + float(excess.mean()) / (1 - alpha)
 
 
-def _shortfall_error(loss: Floats, quantile: float, alpha: float) -> float:
-    """Asymptotic: the standard deviation of (L - VaR)+ / (1 - alpha) over sqrt(N)."""
-    return float(np.std(np.maximum(loss - quantile, 0.0)) / (1 - alpha) / math.sqrt(len(loss)))
+def _errors(loss: Floats, weight: Floats, quantile: float, alpha: float) -> tuple[float, float]:
+    """Standard errors of independent paths: of the quantile by the losses one standard error of its probability away,
+    of the shortfall by the deviation of weight (L - VaR)+ / (1 - alpha)."""
+    root = math.sqrt(len(loss))
+    spread = float(np.std(weight * (loss > quantile))) / root
+    levels = [min(max(alpha + sign * spread, 0.0), 1 - 1e-12) for sign in (-1, 1)]
+    low, high = (weighted_tail(loss, weight, level)[0] for level in levels)
+    return 0.5 * (high - low), float(np.std(weight * np.maximum(loss - quantile, 0.0))) / (1 - alpha) / root
+
+
+def _shifted_paths(
+    law: HestonParameters, years: float, steps: int, drift: float, shift: float, sampling: Sampling
+) -> tuple[Floats, Floats, Floats]:
+    """(x, v, likelihood ratio) of every path: each look's normal number of the spot moves by shift / sqrt(steps)."""
+    from argus_core.options.heston.simulation import Grid, fold
+
+    grid = Grid.of(law, years, steps)
+    by = shift / math.sqrt(steps)
+    dtype = np.float32 if sampling.precision == "single" else np.float64
+    kept = fold(law, grid, _shifted(), drift=drift, sampling=sampling, fixed=dtype(by))
+    x, v, total = (np.asarray(a, dtype=np.float64).reshape(-1) for a in kept)
+    return x, v, np.exp(-by * total - 0.5 * steps * by * by)
+
+
+@lru_cache(maxsize=1)
+def _shifted() -> Statistic:
+    """The statistic that moves the spot's normal numbers by ``fixed`` and keeps the sum of the unmoved ones."""
+    from argus_core.accelerator import load_jax
+    from argus_core.options.heston.simulation import Proposal, Statistic
+
+    jnp = load_jax().numpy
+
+    def start(fixed: Any, paths: int, dtype: Any) -> Any:
+        return jnp.zeros(paths, dtype), ()
+
+    def update(fixed: Any, row: Any, state: Any, p: Proposal) -> Any:
+        return p.mean + p.deviation * (p.z + fixed), state + p.z, ()
+
+    def finish(fixed: Any, state: Any, emitted: Any, x: Any, v: Any) -> Any:
+        return x, v, state
+
+    return Statistic(start, update, finish)

@@ -28,6 +28,7 @@ from argus_core.options.scenarios import (
     simulated_tail,
     with_gaps,
 )
+from argus_core.risk.tail import expected_shortfall, value_at_risk
 from argus_core.settings.option_scenarios import OptionScenarioSettings
 from argus_core.strategies.interface import Leg
 
@@ -239,6 +240,37 @@ def test_the_simulated_tail_of_shares_is_that_of_the_law():
     assert tail.value_at_risk == pytest.approx(-exact.quantiles[0.05][0], abs=4 * tail.value_at_risk_se)
     assert tail.expected_shortfall == pytest.approx(exact.cvar_alpha[0], abs=4 * tail.expected_shortfall_se)
     assert tail.mean_pnl == pytest.approx(exact.expected_pnl[0], abs=4 * tail.pnl.std() / math.sqrt(len(tail.pnl)))
+    np.testing.assert_array_equal(tail.weight, 1.0)
+    assert tail.value_at_risk == value_at_risk(-tail.pnl, 0.95)
+    assert tail.expected_shortfall == pytest.approx(expected_shortfall(-tail.pnl, 0.95), rel=1e-12)
+
+
+def test_importance_sampling_keeps_the_far_tail_and_shrinks_its_error():
+    shares = Book.of([Position((), 100.0, multiplier=1.0, shares=1.0)], 100.0, MARKET)
+    law = heston_laws(MODEL, [10 / 365], 100.0)
+    exact = terminal_profit(profit_lines([Position((), 100.0, multiplier=1.0, shares=1.0)]), law, law.provenance,
+                            alpha=0.995, quantiles=(0.005,))  # fmt: skip
+    plain, shifted = (
+        simulated_tail(shares, MODEL, 10.0, alpha=0.995, shift=shift, sampling=Sampling(paths=2**15, seed=8))
+        for shift in (0.0, -1.5)
+    )
+    for tail in (plain, shifted):
+        assert tail.value_at_risk == pytest.approx(-exact.quantiles[0.005][0], abs=4 * tail.value_at_risk_se)
+        assert tail.expected_shortfall == pytest.approx(exact.cvar_alpha[0], abs=4 * tail.expected_shortfall_se)
+    assert shifted.expected_shortfall_se < 0.9 * plain.expected_shortfall_se
+    assert shifted.weight.mean() == pytest.approx(1.0, abs=5 * shifted.weight.std() / math.sqrt(2**15))
+    assert shifted.mean_pnl == pytest.approx(0.0, abs=5 * (shifted.weight * shifted.pnl).std() / math.sqrt(2**15))
+    assert "shifted by -1.5" in shifted.provenance.scheme
+
+
+def test_nets_of_points_have_errors_from_their_scrambles():
+    sampling = Sampling(paths=2**17, seed=4, source="sobol")
+    tail = simulated_tail(book(), MODEL, 5.0, alpha=0.95, sampling=sampling)
+    plain = simulated_tail(book(), MODEL, 5.0, alpha=0.95, sampling=Sampling(paths=2**17, seed=4))
+    assert tail.expected_shortfall == pytest.approx(
+        plain.expected_shortfall, abs=4 * math.hypot(tail.expected_shortfall_se, plain.expected_shortfall_se)
+    )
+    assert 0 < tail.expected_shortfall_se < plain.expected_shortfall_se
 
 
 def test_the_simulated_tail_of_a_book_has_honest_errors_and_repeats_bit_by_bit():
