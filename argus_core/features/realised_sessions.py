@@ -16,6 +16,7 @@ from argus_core.calendar.trading import to_us
 from argus_core.features.realised import (
     ESTIMATORS,
     SHORT_WINDOW,
+    LogBars,
     garman_klass_terms,
     har_forecast,
     intraday_variance,
@@ -36,6 +37,7 @@ SESSION_SCHEMA: dict[str, Any] = {
     "intraday_reason": pl.String,
 }
 THIN = "fewer intervals with a bar than min_completeness asks"
+WILD_NIGHT = "a night in the window moved by more than max_night: an unadjusted split, or a bad price"
 NO_INTRADAY = "bars are longer than half a session"
 
 
@@ -132,7 +134,11 @@ def realised_features(sessions: pl.DataFrame, settings: RealisedVolatilitySettin
     bars = log_bars(*(_array(rows, name) for name in names), close.shift().fill_null(np.nan).to_numpy())
     gap = rows["trade_date"].diff().dt.total_days().cast(pl.Float64).fill_null(np.nan).to_numpy()
     window, year = settings.window, settings.sessions_per_year
+    wild = np.abs(bars.night) > settings.max_night
+    bars = LogBars(*(np.where(wild, np.nan, field) for field in bars))
     reasons = rolling_reasons(bars, window, gap, settings.max_gap_days)
+    for at in np.flatnonzero(wild):
+        reasons[at : at + window] = [WILD_NIGHT] * len(reasons[at : at + window])
     # The first session has no close before it.
     reasons[:window] = [SHORT_WINDOW] * min(window, len(reasons))
     usable = np.array([reason is None for reason in reasons], dtype=bool)

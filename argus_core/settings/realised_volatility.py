@@ -19,6 +19,9 @@ class RealisedVolatilitySettings(Settings):
         0.8, gt=0, le=1, description="share of a session's intervals with a bar; below: no intraday variance"
     )
     max_gap_days: float = Field(7.0, gt=0, description="calendar days between sessions beyond which a window is stale")
+    max_night: float = Field(
+        0.35, gt=0, description="absolute log return from close to open beyond which a split is suspected"
+    )
     har_horizon: int = Field(21, ge=1, description="sessions that the forecast covers")
     har_fit_sessions: int = Field(504, ge=30, description="newest rows of the regression")
     har_min_rows: int = Field(

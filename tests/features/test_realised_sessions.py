@@ -10,7 +10,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from argus_core.features.realised import SHORT_WINDOW, intraday_variance
-from argus_core.features.realised_sessions import THIN, realised_features, session_variances
+from argus_core.features.realised_sessions import THIN, WILD_NIGHT, realised_features, session_variances
 from argus_core.packs.join import as_of_join
 from argus_core.settings.realised_volatility import RealisedVolatilitySettings
 
@@ -111,6 +111,22 @@ def test_daily_bars_and_hostile_ones_give_nulls_with_reasons():
     )
     assert "a gap between sessions is too long" in gap["reason"].to_list()
     assert realised_features(frame.clear(), SETTINGS).is_empty()
+
+
+def test_an_unadjusted_split_is_no_volatility(make_bars, spy, calendar):
+    bars = make_bars(spy, date(2025, 9, 1), date(2025, 11, 14), seed=6)
+    clean = session_variances(bars, spy, calendar, SETTINGS)
+    day = clean["trade_date"][20]
+    prices = ["open", "high", "low", "close"]
+    split = clean.with_columns(
+        pl.when(pl.col("trade_date") >= day).then(pl.col(name) / 7).otherwise(name).alias(name) for name in prices
+    )
+    found, wanted = (realised_features(frame, SETTINGS) for frame in (split, clean))
+    assert found["reason"].to_list()[20:25] == [WILD_NIGHT] * 5
+    assert found["rv_yang_zhang"][20:25].null_count() == 5
+    assert found["variance"][20] is None
+    for rows in (slice(0, 20), slice(25, None)):
+        np.testing.assert_allclose(found["rv_yang_zhang"][rows], wanted["rv_yang_zhang"][rows], rtol=1e-9)
 
 
 def test_two_symbols_are_refused(bars, spy, calendar):
