@@ -32,6 +32,8 @@ Floats = NDArray[np.float64]
 TOLERANCE = 1e-13
 _FEWEST, _MOST = 64, 1 << 17
 _ROUNDING = 4e-16
+#: Numbers of one matrix product at most.
+_PRODUCTS = 1 << 23
 #: Columns of weights: probabilities, then their derivatives by the five parameters and by years.
 _TANGENTS = (*HestonParameters._fields, "years")
 
@@ -163,11 +165,16 @@ class HestonTable:
         out = np.empty((columns, *k.shape))
         padded = max(32, 1 << max(k.shape[1] - 1, 0).bit_length())
         for rows, step, weights in groups:
-            at = np.zeros((len(step), padded))
-            inside = np.clip(k[rows], self.low[rows, None], self.high[rows, None])
-            at[: len(rows), : k.shape[1]] = np.nan_to_num(inside)
-            found = np.asarray(_kernels().sums(weights, step, at, columns=columns))
-            out[:, rows] = found[:, : len(rows), : k.shape[1]]
+            # Strikes in parts of powers of two: the products (E, K, 2, J, A) stay below 64 MiB.
+            each = len(step) * 2 * columns * weights.shape[4]
+            part = min(padded, max(32, 1 << (max(_PRODUCTS // each, 1).bit_length() - 1)))
+            inside = np.nan_to_num(np.clip(k[rows], self.low[rows, None], self.high[rows, None]))
+            for first in range(0, k.shape[1], part):
+                these = inside[:, first : first + part]
+                at = np.zeros((len(step), part))
+                at[: len(rows), : these.shape[1]] = these
+                found = np.asarray(_kernels().sums(weights, step, at, columns=columns))
+                out[:, rows, first : first + part] = found[:, : len(rows), : these.shape[1]]
         if not tangents:
             out[:2] = 0.5 - out[:2]
         return out

@@ -66,13 +66,13 @@ class TerminalLaws(Protocol):
 
 @dataclass(frozen=True)
 class LawList:
-    """`TerminalLaws` of laws given one by one."""
+    """`TerminalLaws` of laws given one by one; None where an expiry has none."""
 
-    laws: Sequence[TerminalLaw]
+    laws: Sequence[TerminalLaw | None]
 
     @property
     def forwards(self) -> Floats:
-        return np.array([law.forward for law in self.laws], dtype=np.float64)
+        return np.array([np.nan if law is None else law.forward for law in self.laws], dtype=np.float64)
 
     @property
     def error_bounds(self) -> Floats:
@@ -81,21 +81,23 @@ class LawList:
     @property
     def reasons(self) -> Sequence[str | None]:
         return [
-            None if law.forward > 0 and law.discount > 0 else f"forward {law.forward}, discount {law.discount}"
-            for law in self.laws
+            "no law for this expiry" if law is None else _reason(1.0, law.forward, law.discount) for law in self.laws
         ]
 
     def probability(self, expiry: Integers, strike: Floats) -> Floats:
         below = np.full(strike.shape, np.nan)
         for number in np.unique(expiry):
-            here = expiry == number
-            below[here] = self.laws[number].cdf(strike[here])
+            law, here = self.laws[number], expiry == number
+            if law is not None:
+                below[here] = law.cdf(strike[here])
         return below
 
     def distribution(self, expiry: Integers, strike: Floats) -> tuple[Floats, Floats]:
         below, part = np.full(strike.shape, np.nan), np.full(strike.shape, np.nan)
         for number in np.unique(expiry):
             law, here = self.laws[number], expiry == number
+            if law is None:
+                continue
             k = strike[here]
             below[here] = law.cdf(k)
             # Call = E[S; S > K] - K P(S > K).

@@ -275,6 +275,14 @@ def test_without_volatility_of_variance_it_is_black():
     np.testing.assert_allclose(call, black_price(1.0, np.exp(k), years[:, None], vol, True), atol=1e-9)
 
 
+def test_ten_thousand_strikes_are_taken_in_parts():
+    table = heston_table(SETS["feller .04, Andersen I"], [45 / 365, 1.0])
+    k = np.linspace(-1.5, 0.6, 10_001)
+    whole = table.cdf(k)
+    np.testing.assert_allclose(whole[:, ::997], table.cdf(k[::997]), atol=1e-14)
+    assert (np.diff(whole, axis=1) >= -1e-13).all()
+
+
 def test_what_cannot_be_reached_is_said():
     # A quarter of a century of almost no mean reversion: more terms than allowed.
     table = heston_table(HestonParameters(0.001, 0.05, 0.01, 3.0, -0.99), [25.0])

@@ -189,6 +189,33 @@ def test_goal_g2_probabilities_of_many_verticals_are_right_to_1e_8():
     assert np.isnan(found.cvar_alpha).all()
 
 
+@pytest.mark.parametrize("parameters", [MILD, WILD])
+def test_means_and_tails_under_heston_are_those_of_its_density(parameters):
+    from tests.options.heston.lewis import lewis_density
+
+    laws = heston_laws(parameters, [YEARS], 100.0)
+    one = position((*PUT_SPREAD, ("C", 103, 2)), 0.4)
+    found = terminal_profit(one.lines, laws, laws.provenance, alpha=0.9, quantiles=(0.1,))
+    x = np.linspace(-2.5, 0.5, 4001)
+    mass = lewis_density(parameters, YEARS, x) * (x[1] - x[0])
+    profit = one.profit(100 * np.exp(x))
+    assert mass.sum() == pytest.approx(1, abs=1e-5)
+    assert found.expected_pnl[0] == pytest.approx((mass * profit).sum(), abs=1e-4)
+    cut = found.quantiles[0.1][0]
+    assert found.cvar_alpha[0] == pytest.approx((mass * np.maximum(cut - profit, 0)).sum() / 0.1 - cut, abs=2e-3)
+    assert (mass * (profit < cut - 1e-9)).sum() <= 0.1 + 1e-3
+    assert (mass * (profit <= cut + 1e-9)).sum() >= 0.1 - 1e-3
+
+
+def test_an_expiry_without_a_law_leaves_the_others_alone():
+    law = Lognormal()
+    lines = profit_lines([position(PUT_SPREAD, -0.6)] * 3)
+    found = terminal_profit(lines, LawList([law, None, Lognormal(forward=math.nan)]), UNKNOWN, expiry=[0, 1, 2])
+    assert np.isfinite(found.cvar_alpha).tolist() == [True, False, False]
+    assert "no law" in (found.reasons[1] or "")
+    assert "forward" in (found.reasons[2] or "")
+
+
 def test_the_law_of_a_fitted_surface_fits_in_as_it_stands():
     law = SurfaceLaw(YEARS, 100.3, 0.995, 0.005, 0.06, -0.6)
     one = position(CONDOR, -1.0)
