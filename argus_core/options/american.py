@@ -77,7 +77,7 @@ def _premium(s: Floats, k: Floats, t: Floats, v: Floats, r: Floats, q: Floats) -
     y, weight = np.polynomial.legendre.leggauss(_OUTER)
     part = 0.5 * (1 + y)
     since = t[:, None] * part**2
-    edge = top[:, None] * np.exp(-np.sqrt(np.maximum(h @ _interpolation(np.sqrt(1 - part**2)), 0.0)))
+    edge = top[:, None] * np.exp(-np.sqrt(np.maximum(_combined(h, _interpolation(np.sqrt(1 - part**2))), 0.0)))
     x = (s / k)[:, None]
     spread = v[:, None] * np.sqrt(since)
     middle = np.log(x / edge) + (r - q)[:, None] * since
@@ -85,7 +85,7 @@ def _premium(s: Floats, k: Floats, t: Floats, v: Floats, r: Floats, q: Floats) -
     gain = r[:, None] * np.exp(-r[:, None] * since) * ndtr(-minus) - q[:, None] * x * np.exp(
         -q[:, None] * since
     ) * ndtr(-plus)
-    premium = (gain * (t[:, None] * part)) @ weight
+    premium = np.sum(gain * (t[:, None] * (part * weight)), axis=1)
     now = top * np.exp(-np.sqrt(np.maximum(h[:, -1], 0.0)))
     total = v * np.sqrt(t)
     d1 = (np.log(s / k) + (r - q) * t) / total + 0.5 * total
@@ -122,7 +122,7 @@ def _boundary(t: Floats, v: Floats, r: Floats, q: Floats) -> tuple[Floats, Float
     edge = _first_guess(tau, v2, r2, q2, top2)
     for _ in range(_ITERATIONS):
         h = np.concatenate([np.zeros((len(t), 1)), np.log(edge / top2) ** 2], axis=1)
-        between = top2 * np.exp(-np.sqrt(np.maximum(h @ matrix, 0.0)))
+        between = top2 * np.exp(-np.sqrt(np.maximum(_combined(h, matrix), 0.0)))
         ratio = edge[:, :, None] / between.reshape(spread.shape)
         middle = np.log(ratio) + (r3 - q3) * since
         minus, plus = middle / spread - 0.5 * spread, middle / spread + 0.5 * spread
@@ -144,6 +144,14 @@ def _first_guess(tau: Floats, v: Floats, r: Floats, q: Floats, top: Floats) -> F
     far = beta / (beta - 1)
     speed = (-(r - q) * tau + 2 * v * np.sqrt(tau)) * top / np.maximum(top - far, 1e-12)
     return np.clip(far + (top - far) * np.exp(-np.maximum(speed, 0.0)), 1e-6, top)
+
+
+def _combined(values: Floats, matrix: Floats) -> Floats:
+    """values @ matrix, summed in a fixed order: a row's bits do not depend on its neighbours, as they do in BLAS."""
+    total = values[:, :1] * matrix[0]
+    for column in range(1, len(matrix)):
+        total += values[:, column, None] * matrix[column]
+    return total
 
 
 def _density(x: Floats) -> Floats:

@@ -81,9 +81,9 @@ def wings(part: ExpirySlice, right: str, inner: Rows, width: float, tolerance: f
     target = part.strike[inner] + out * width
     right_of = np.clip(np.searchsorted(strikes, target), 0, len(listed) - 1)
     left_of = np.maximum(right_of - 1, 0)
-    miss = [np.abs(strikes[at] - target) for at in (left_of, right_of)]
-    at = np.where(miss[0] <= miss[1], left_of, right_of)
-    reach = out * (strikes[at] - part.strike[inner])
+    reaches = [out * (strikes[at] - part.strike[inner]) for at in (left_of, right_of)]
+    nearer = np.abs(reaches[0] - width) <= np.abs(reaches[1] - width)
+    at, reach = np.where(nearer, left_of, right_of), np.where(nearer, *reaches)
     fits = (reach >= (1 - tolerance) * width) & (reach <= (1 + tolerance) * width) & (reach > 0)
     return np.where(fits, listed[at], -1)
 
