@@ -311,13 +311,14 @@ def _compiled(function: Callable[..., Any]) -> Callable[[Floats], Any]:
 def in_chunks(kernel: Callable[[Floats], Any], rows: Sequence[Floats]) -> list[Floats]:
     """Results of ``kernel`` for packed, padded pieces of ``rows``, whose shapes are few, so that little is compiled."""
     size = rows[0].size
+    flat = [values.reshape(-1) for values in rows]
     parts = []
     length = bucket(min(max(size, 1), _CHUNK))
     for start in range(0, max(size, 1), length):
         count = min(length, size - start)
         packed = np.ones((len(rows), length))
-        for row, values in zip(packed, rows, strict=True):
-            row[:count] = values.reshape(-1)[start : start + count]
+        for row, values in zip(packed, flat, strict=True):
+            row[:count] = values[start : start + count]
         parts.append(np.asarray(kernel(packed))[:, :count])
     return list(parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1))
 
