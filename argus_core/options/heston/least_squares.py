@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from argus_core.options.black import black_price
-from argus_core.options.heston.gradient import exp, exponents_and_gradient
+from argus_core.options.heston.gradient import exp, exponents_and_gradient, log_characteristic
 from argus_core.options.heston.parameters import HestonParameters
 
 Floats = NDArray[np.float64]
@@ -66,6 +66,13 @@ class PriceGrid:
         black = black_price(1.0, strike, np.repeat(years, count), np.repeat(vol, count), False)
         self._constant = black - np.concatenate(controls)
 
+    def values(self, z: Floats) -> Floats:
+        """Prices alone, in order of expiry."""
+        value = exp(log_characteristic(self._u, self._years, from_unbounded(z)))
+        columns = np.split(np.stack([value.real, value.imag], axis=1), self._ends)
+        parts = [payoff @ part.ravel() for payoff, part in zip(self._payoffs, columns, strict=True)]
+        return np.concatenate(parts) + self._constant
+
     def puts(self, z: Floats) -> Floats:
         """Prices and their derivatives with respect to z, shape (contracts, 6), contracts in order of expiry."""
         p = from_unbounded(z)
@@ -106,6 +113,11 @@ class Residuals(NamedTuple):
     scale: Floats
     centre: Floats
     pull: Floats
+
+    def objective(self, put: Floats) -> float:
+        """Sum of the squared residuals of prices."""
+        residual = (put - np.clip(put, self.bid, self.ask)) / self.scale
+        return float(residual @ residual)
 
     def at(self, priced: Floats) -> tuple[float, Floats, Floats]:
         """(objective of the contracts, J'J, J'r) from prices with derivatives, shape (contracts, 6)."""
