@@ -62,7 +62,10 @@ def forwards_of(
     pairs = _pairs(rows, table)
     t = table["t_cal"].to_numpy()
     days = table["moment"].dt.date()
-    rates = np.array([settings.rate_on(day) if rate is None else rate for day in days], float)
+    by_day = {
+        day: settings.rate_on(day, crypto=instrument.is_crypto) if rate is None else rate for day in days.unique()
+    }
+    rates = days.replace_strict(by_day, return_dtype=pl.Float64).to_numpy().copy()
     snapshot = table["recv_ts"].rle_id().to_numpy()
     quoted = table["spot"].cast(pl.Float64).fill_null(np.nan).to_numpy()
     groups = _Groups(pairs, len(t))

@@ -62,11 +62,13 @@ def implied_vols_of(
         .select(*key, "forward", "forward_se", "discount", "rate", "q", pl.col("spot").alias("standing_spot"))
     )
     rows = rows.join(known, on=key, how="left", maintain_order="left")
-    rate = [settings.rate_on(day) for day in rows["moment"].dt.date()] if rows["discount"].null_count() else 0.0
-    left = rows["t_cal"].clip(0.0)
-    rows = rows.with_columns(
-        pl.col("rate").fill_null(pl.Series(rate) if isinstance(rate, list) else rate),
-    ).with_columns(pl.col("discount").fill_null((-pl.col("rate") * left).exp()))
+    # Expiries that ``forwards`` lacks still get a discount.
+    days = rows["moment"].dt.date()
+    by_day = {day: settings.rate_on(day, crypto=instrument.is_crypto) for day in days.unique()}
+    rate = days.replace_strict(by_day, return_dtype=pl.Float64)
+    rows = rows.with_columns(pl.col("rate").fill_null(rate)).with_columns(
+        pl.col("discount").fill_null((-pl.col("rate") * pl.col("t_cal").clip(0.0)).exp())
+    )
     found = _volatilities(rows, settings, american=instrument.american)
     code = found.pop("code")
     strike, forward = _array(rows, "strike"), _array(rows, "forward")

@@ -143,6 +143,7 @@ class OptionChainSettings(Settings):
 
     rate: float = Field(0.0, description="continuously compounded interest, used before the first date of `rates`")
     rates: dict[date, float] = Field(default_factory=dict, description="date from which -> rate; the latest holds")
+    crypto_rate: float = Field(0.0, description="the same for crypto, whose forwards carry the basis instead")
     day_count: float = Field(365.0, gt=0, description="days per year of the calendar clock")
     default_expiry: ExpiryRule = ExpiryRule()
     crypto_expiry: ExpiryRule = _DERIBIT
@@ -156,8 +157,10 @@ class OptionChainSettings(Settings):
     exercise: ExerciseSettings = ExerciseSettings()
     candidates: CandidateSettings = CandidateSettings()
 
-    def rate_on(self, moment: datetime | date) -> float:
+    def rate_on(self, moment: datetime | date, *, crypto: bool = False) -> float:
         """The rate that holds on a day (UTC)."""
+        if crypto:
+            return self.crypto_rate
         day = moment.date() if isinstance(moment, datetime) else moment
         known = [start for start in self.rates if start <= day]
         return self.rates[max(known)] if known else self.rate

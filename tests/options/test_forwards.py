@@ -144,6 +144,8 @@ def test_rates_by_date_hold_from_their_day_on():
     made = black_chain(days=(30,), recv_ts=later)
     assert forwards_of(made.quotes, INDEX, CALENDAR, rates)["rate"].to_list() == [0.04]
     assert forwards_of(made.quotes, INDEX, CALENDAR, rates, rate=0.01)["rate"].to_list() == [0.01]
+    coin = Instrument(symbol="SPY", asset_class="crypto", hours="always")
+    assert forwards_of(made.quotes, coin, CALENDAR, rates)["rate"].to_list() == [0.0]
 
 
 @settings(max_examples=15, deadline=None)
