@@ -48,7 +48,7 @@ def judged_quotes(
         spot (median underlying price of the newest quotes) and ``reason``, null where the quote is clean.
     """
     order = ("recv_ts", "expiry", "strike", "right", "contract")
-    rows = with_expiry(conform(quotes, OptionQuotes).sort(*order, "ts"), instrument, calendar, settings)
+    rows = with_expiry(conform(quotes, OptionQuotes).sort(*order, "ts", "bid", "ask"), instrument, calendar, settings)
     numbers = [pl.col(name).fill_nan(None) for name in ("bid", "ask", "bid_size", "ask_size", "underlying_price")]
     rows = rows.with_columns(
         *numbers,
@@ -89,7 +89,7 @@ def _reason(settings: OptionChainSettings) -> pl.Expr:
     least = pl.min_horizontal("bid_size", "ask_size")
     sized = ((pl.col("bid_size") > 0) | (pl.col("ask_size") > 0)).fill_null(False).mean().over("recv_ts")
     jump = (pl.col("underlying_price") / pl.col("spot")).log().abs()
-    unreal = pl.any_horizontal([(side < 0) | ~side.is_finite() for side in (bid, ask)])
+    unreal = pl.any_horizontal([(side < 0) | ~side.is_finite() for side in (bid, ask)]) | ~(pl.col("strike") > 0)
     newest = pl.col("ts").rank("ordinal", descending=True).over("recv_ts", "contract")
     # Roots are standard by the settings' list, or by being the underlying's own symbol.
     roots = pl.DataFrame(

@@ -85,7 +85,8 @@ def normalise_chain(
     )
     if form.prices == "coin":
         rows = rows.with_columns([(pl.col(c) * pl.col("underlying_price")).alias(c) for c in _PRICES])
-    rows = rows.with_columns(provider=pl.lit(provider)).with_columns(_refusal(underlying))
+    rows = rows.with_columns(provider=pl.lit(provider)).sort("contract", "recv_ts", "ts", "bid", "ask")
+    rows = rows.with_columns(_refusal(underlying))
     good = rows.filter(pl.col("reason").is_null())
     unit: IvUnit = form.iv_unit or iv_unit_of(good)
     if unit == "unknown" and good["iv"].null_count() < good.height:

@@ -132,6 +132,7 @@ PUT = "SPY260902P00095000"
         ({"bid": None}, "ONE_SIDED"),
         ({"ask": float("nan")}, "ONE_SIDED"),
         ({"bid": -1.0}, "NEGATIVE"),
+        ({"strike": 0.0}, "NEGATIVE"),
         ({"ask": float("inf")}, "NEGATIVE"),
         ({"bid": 2.0, "ask": 1.0}, "CROSSED"),
         ({"bid": 1.0, "ask": 0.0}, "CROSSED"),
@@ -168,6 +169,14 @@ def test_adjusted_contracts_and_doubles_are_not_used():
     found = table(pl.concat([made, adjusted, late]))
     assert reasons(found)["NON_STANDARD"] == reasons(found)["DUPLICATE"] == 1
     assert found.filter((pl.col("contract") == PUT) & pl.col("used")).height == 1
+
+
+def test_which_of_two_doubles_is_used_does_not_depend_on_their_order():
+    made = black_chain(days=(30,)).quotes
+    other = made.with_columns(bid=pl.col("bid") - 0.005)
+    found = [table(pl.concat(pair)) for pair in ((made, other), (other, made))]
+    assert found[0].equals(found[1])
+    assert reasons(found[0])["DUPLICATE"] == made.height
 
 
 def test_sizes_that_a_provider_never_gives_are_not_judged():
