@@ -4,8 +4,10 @@ from argus_core.bootstrap.block_length import BlockLength, optimal_block_length
 from argus_core.bootstrap.trade_paths import PathStatistics, resample_paths
 from argus_core.robustness.cost import cost_break_even
 from argus_core.robustness.monte_carlo import monte_carlo, ruin_upper_bound
+from argus_core.robustness.path_count import undecided
 from argus_core.robustness.plateau import Plateau, plateau
 from argus_core.robustness.regime_stress import regime_stress
+from argus_core.robustness.risk_multiples import RiskMultiples, risk_multiples
 from argus_core.robustness.walk_forward import Fold, WalkForward, walk_forward
 
 __all__ = [
@@ -13,6 +15,7 @@ __all__ = [
     "Fold",
     "PathStatistics",
     "Plateau",
+    "RiskMultiples",
     "WalkForward",
     "cost_break_even",
     "monte_carlo",
@@ -20,6 +23,8 @@ __all__ = [
     "plateau",
     "regime_stress",
     "resample_paths",
+    "risk_multiples",
     "ruin_upper_bound",
+    "undecided",
     "walk_forward",
 ]
