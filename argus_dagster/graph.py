@@ -41,7 +41,7 @@ JOBS = {
         "regimes",
         "model_regimes",
     ),
-    "options": ("heston_params",),
+    "options": ("heston_params", "pop"),
     "market_wide": ("reference_bars", "risk_flow", "market_risk"),
     "research": ("replay_pack", "experiments", "signals"),
     "selection": ("rankings", "killed", "candidates", "allocations", "cycle_report"),

@@ -7,6 +7,7 @@ from pydantic import Field
 from argus_core.settings.document import Settings
 from argus_core.settings.option_calibration import HestonCalibrationSettings
 from argus_core.settings.option_chains import OptionChainSettings
+from argus_core.settings.option_profit import ProfitSettings
 from argus_core.settings.option_surface import SurfaceSettings
 
 
@@ -25,3 +26,4 @@ class OptionSettings(Settings):
     chains: OptionChainSettings = OptionChainSettings()
     surface: SurfaceSettings = SurfaceSettings()
     heston: HestonCalibrationSettings = HestonCalibrationSettings()
+    profit: ProfitSettings = ProfitSettings()

@@ -13,6 +13,7 @@ from argus_dagster.assets.option_tables import (
     HESTON_PARAMS,
     IMPLIED_VOLS,
     IV_SURFACE,
+    POP,
     by_snapshot,
     option_settings,
     read_options,
@@ -77,6 +78,35 @@ def _describe_heston(workspace: Workspace, symbol: str, day: date, frame: pl.Dat
     last = frame.row(-1, named=True)
     names = ("v0", "kappa", "theta", "sigma", "rho", "feller", "rmse_iv", "rmse_half_spreads", "condition")
     return {name: last[name] for name in names if last[name] is not None} | {"converged": bool(last["converged"])}
+
+
+POP_SHOWN = (
+    "structure",
+    "side",
+    "expiry",
+    "candidate",
+    "price",
+    "max_loss",
+    "pop_terminal",
+    "pop_surface",
+    "pop_managed",
+    "pop_managed_se",
+    "p50",
+    "expected_pnl",
+    "expected_pnl_surface",
+)
+
+
+def _describe_pop(workspace: Workspace, symbol: str, day: date, frame: pl.DataFrame) -> Mapping[str, Any]:
+    if frame.is_empty():
+        return {}
+    gaps = frame["model_gap"].drop_nulls().to_list()
+    found: dict[str, Any] = {
+        "page": preview(frame.sort("score", descending=True), POP_SHOWN, 40),
+        "monitoring": frame["monitoring"][0],
+        "measure": frame["measure"][0],
+    }
+    return found | ({"model_gap": plot(gaps, kind="histogram", label="Heston less surface PoP")} if gaps else {})
 
 
 def _surface_check() -> dg.AssetChecksDefinition:
@@ -210,4 +240,11 @@ def build(partitions: Partitions) -> list[Any]:
             _describe_heston,
         ),
         _calibration_check(),
+        table(
+            POP,
+            ["heston_params", "implied_vols", "forwards", "iv_surface"],
+            "jax",
+            "Candidate positions of the last snapshot: probability of profit by model, by market density, managed.",
+            _describe_pop,
+        ),
     ]

@@ -133,6 +133,36 @@ def _heston(workspace: Workspace, symbol: str, day: date) -> pl.DataFrame:
     return fit_snapshots(read_options(workspace, "implied_vols", symbol, [day]), settings, previous)
 
 
+def _pop(workspace: Workspace, symbol: str, day: date) -> pl.DataFrame:
+    """The page of candidates of the day's last snapshot."""
+    from argus_core.market.schemas import empty
+    from argus_core.options.candidates import candidates_of
+    from argus_core.options.profit.page import ProfitPage, profit_page
+
+    names = ("implied_vols", "forwards", "iv_surface", "heston_params")
+    tables = {name: read_options(workspace, name, symbol, [day]) for name in names}
+    if tables["implied_vols"].is_empty():
+        return empty(ProfitPage)
+    newest = tables["implied_vols"]["recv_ts"].max()
+    last = {name: frame.filter(pl.col("recv_ts") == newest) for name, frame in tables.items()}
+    fits = last["heston_params"].to_dicts()
+    settings = option_settings(workspace)
+    return profit_page(
+        candidates_of(last["implied_vols"], settings.chains.candidates).kept,
+        last["forwards"],
+        last["iv_surface"],
+        fits[0] if fits else None,
+        settings.profit,
+        commission=workspace.project.platform.execution.commission_per_contract,
+        multiplier=1.0 if workspace.instrument(symbol).is_crypto else 100.0,
+    )
+
+
+def _pop_hash(workspace: Workspace) -> str:
+    settings, commission = option_settings(workspace), workspace.project.platform.execution.commission_per_contract
+    return hash_of([settings.profit.config_hash, settings.chains.candidates.config_hash, str(commission)])
+
+
 FORWARDS = option_stage("forwards", ["option_snapshots"], _chains_hash, _forwards)
 IMPLIED_VOLS = option_stage("implied_vols", ["forwards", "option_snapshots"], _chains_hash, _implied_vols)
 IV_SURFACE = option_stage(
@@ -146,7 +176,9 @@ HESTON_PARAMS = option_stage(
     before=session_before,
 )
 
+POP = option_stage("pop", ["heston_params", "implied_vols", "forwards", "iv_surface"], _pop_hash, _pop)
+
 #: What is prepared for every session: packs carry its features.
 CHAIN_STAGES = (OPTION_SNAPSHOTS, FORWARDS, IMPLIED_VOLS, IV_SURFACE)
 #: What is made of the chains of a cycle's own date.
-OPTION_STAGES = (HESTON_PARAMS,)
+OPTION_STAGES = (HESTON_PARAMS, POP)
