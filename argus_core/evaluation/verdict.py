@@ -299,7 +299,7 @@ def _judged(
         more = f" ({len(found) - 1} more reason{'s' if len(found) > 2 else ''})" if len(found) > 1 else ""
         verdict = f"Killed: {found[0].explanation}{more}{_evidence_words(row)}"
     else:
-        verdict = "Survives every gate and may receive capital."
+        verdict = f"Survives every gate and may receive capital.{_proven_words(row)}"
     judged = {name: row.get(name) for name in RANKING_SCHEMA if name in row}
     for name, kind in RANKING_SCHEMA.items():
         if kind in (pl.Float64, pl.Int32):
@@ -315,6 +315,14 @@ def _judged(
         "reasons": json.dumps([reason.as_dict() for reason in found]),
         "verdict": verdict,
     }
+
+
+def _proven_words(row: Mapping[str, Any]) -> str:
+    """How sure a surviving run is, and how large an edge had to be to be seen."""
+    low, least = number(row, "sharpe_low"), number(row, "min_detectable_sharpe")
+    if low is None or least is None:
+        return ""
+    return f" Its true annual Sharpe is above {low:.1f} (95 %); this search finds one of {least:.1f} with 80 % power."
 
 
 def _evidence_words(row: Mapping[str, Any]) -> str:

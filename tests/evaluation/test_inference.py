@@ -79,4 +79,6 @@ def test_the_verdict_tells_them_apart():
     words = dict(verdict.rankings.select("run_id", "verdict").iter_rows())
     assert "Not proven is not dead" in words["run001"]
     assert "Dead: after 250 days" in words["run002"]
+    assert "Survives every gate" in words["run000"]
+    assert "with 80 % power" in words["run000"]
     assert verdict.rankings.filter(pl.col("run_id") == "run000")["min_detectable_sharpe"][0] > 1
