@@ -83,7 +83,8 @@ def implied_vols_of(
         spot=_array(rows, "standing_spot"),
     )
     found.update({name: getattr(sensitivities, name) for name in ("delta", "gamma", "vega", "theta", "rho")})
-    found["iv_se"] = _standard_error(rows, found, settings)
+    found["iv_se"] = _standard_error(rows, found)
+    del found["premium_se"]
     with np.errstate(divide="ignore", invalid="ignore"):
         moneyness = np.log(strike / forward)
         inside = call != (strike >= forward)
@@ -109,7 +110,7 @@ def _yields(forwards: pl.DataFrame, settings: OptionChainSettings) -> pl.Series:
 
 
 def _volatilities(rows: pl.DataFrame, settings: OptionChainSettings, *, american: bool) -> dict[str, NDArray[Any]]:
-    """iv_bid, iv_mid, iv_ask, premium, and the code of `normalised_black.REASONS` of iv_mid."""
+    """iv_bid, iv_mid, iv_ask, premium, its standard error, and the code of `normalised_black.REASONS` of iv_mid."""
     bid, ask = _array(rows, "bid"), _array(rows, "ask")
     bad = rows["reason"].is_in(_MEANINGLESS).fill_null(False).to_numpy()
     bid, ask = np.where(bad, np.nan, bid), np.where(bad, np.nan, ask)
@@ -118,17 +119,22 @@ def _volatilities(rows: pl.DataFrame, settings: OptionChainSettings, *, american
     mid = 0.5 * (bid + ask)
     forward, strike, t, discount = (_array(rows, name) for name in ("forward", "strike", "t_cal", "discount"))
     call = (rows["right"] == "C").to_numpy()
-    premium = _premium(rows, mid, call, settings) if american else np.zeros(len(mid))
+    nothing = np.zeros(len(mid))
+    premium, premium_se = _premium(rows, mid, call, settings) if american else (nothing, nothing)
     found = {
         name: implied_vols(price - np.nan_to_num(premium), forward, strike, t, call, discount)
         for name, price in (("iv_bid", bid), ("iv_mid", mid), ("iv_ask", ask))
     }
     result = {name: vols.iv for name, vols in found.items()}
-    return {**result, "premium": premium, "code": found["iv_mid"].code}
+    return {**result, "premium": premium, "premium_se": premium_se, "code": found["iv_mid"].code}
 
 
-def _premium(rows: pl.DataFrame, mid: Floats, call: Flags, settings: OptionChainSettings) -> Floats:
-    """Early-exercise premium of every contract at the volatility of the out-of-the-money side of its strike."""
+def _premium(rows: pl.DataFrame, mid: Floats, call: Flags, settings: OptionChainSettings) -> tuple[Floats, Floats]:
+    """Early-exercise premium of every contract at the volatility of the out-of-the-money side of its strike.
+
+    Its standard error: a share of it, and for puts out of the money a share of what it would grow by if the dividends until expiry fell
+    at once, after which nothing speaks against exercise: the truth lies between that and the yield.
+    """
     forward, strike, t, discount, rate, dividend, spot = (
         _array(rows, name) for name in ("forward", "strike", "t_cal", "discount", "rate", "q", "standing_spot")
     )
@@ -151,10 +157,15 @@ def _premium(rows: pl.DataFrame, mid: Floats, call: Flags, settings: OptionChain
     premium[inside] = early_exercise_premium(
         spot[inside], strike[inside], t[inside], twin, call[inside], rate[inside], dividend[inside]
     )
-    return premium
+    doubt = np.zeros(len(mid))
+    some = ~call[out] & (dividend[out] > 0) & (premium[out] > 0)
+    paid, after = out[some], spot[out[some]] * np.exp(-dividend[out[some]] * t[out[some]])
+    at_once = early_exercise_premium(after, strike[paid], t[paid], vol[some], False, rate[paid], 0.0)
+    doubt[paid] = settings.exercise.dividend_share * np.nan_to_num(np.maximum(at_once - premium[paid], 0.0))
+    return premium, np.hypot(settings.exercise.relative_error * np.nan_to_num(premium), doubt)
 
 
-def _standard_error(rows: pl.DataFrame, found: dict[str, Floats], settings: OptionChainSettings) -> Floats:
+def _standard_error(rows: pl.DataFrame, found: dict[str, Floats]) -> Floats:
     """One standard error of iv_mid; NaN where there is none."""
     forward, spot, discount, error = (_array(rows, n) for n in ("forward", "standing_spot", "discount", "forward_se"))
     half = 0.5 * (_array(rows, "ask") - _array(rows, "bid"))
@@ -167,7 +178,7 @@ def _standard_error(rows: pl.DataFrame, found: dict[str, Floats], settings: Opti
         per_dollar = np.abs(found["delta"]) / vega
         parts = (
             spread / np.sqrt(3.0),
-            settings.exercise.relative_error * np.nan_to_num(found["premium"]) / vega,
+            found["premium_se"] / vega,
             per_dollar * slope * error,
             per_dollar * spot * found["iv_mid"] * np.sqrt(age),
         )

@@ -93,6 +93,9 @@ class ExerciseSettings(Settings):
 
     passes: int = Field(2, ge=1, le=5, description="how often the premium is recomputed at the current volatility")
     relative_error: float = Field(0.1, ge=0, description="uncertainty of the premium, a share of it, into iv_se")
+    dividend_share: float = Field(
+        0.5, ge=0, description="share of the put premium's growth if all dividends fell at once, into iv_se as well"
+    )
     yield_prior: float = Field(0.02, gt=0, description="sd of an expiry's yield around the chain's")
 
 

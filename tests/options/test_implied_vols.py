@@ -82,6 +82,39 @@ def test_american_puts_read_as_european_would_be_too_high():
     assert worst[1] > 3e-3
 
 
+def test_standard_error_covers_what_a_discrete_dividend_does_to_puts():
+    """Puts priced by finite differences with .25 paid on the 20th day: the yield misses premium, iv_se says so."""
+    ql = pytest.importorskip("QuantLib")
+    today, count = ql.Date(3, 8, 2026), ql.Actual365Fixed()
+    ql.Settings.instance().evaluationDate = today
+    curves = [ql.YieldTermStructureHandle(ql.FlatForward(today, x, count)) for x in (0.0, 0.03)]
+    surface = ql.BlackVolTermStructureHandle(ql.BlackConstantVol(today, ql.NullCalendar(), 0.16, count))
+    process = ql.BlackScholesMertonProcess(ql.QuoteHandle(ql.SimpleQuote(100.0)), *curves, surface)
+    dividends = ql.DividendVector([today + 20], [0.25])
+    made = black_chain(
+        days=(30,),
+        strikes=np.arange(92.0, 107.0),
+        half_spread=0.002,
+        age=0.0,
+        recv_ts=datetime(2026, 8, 3, 20, tzinfo=UTC),
+    ).quotes
+    chains = []
+    for exercise in (ql.AmericanExercise(today, today + 30), ql.EuropeanExercise(today + 30)):
+        prices = []
+        for row in made.to_dicts():
+            payoff = ql.PlainVanillaPayoff(ql.Option.Call if row["right"] == "C" else ql.Option.Put, row["strike"])
+            option = ql.VanillaOption(payoff, exercise)
+            option.setPricingEngine(ql.FdBlackScholesVanillaEngine(process, dividends, 200, 400))
+            prices.append(option.NPV())
+        chains.append(made.with_columns(bid=pl.Series(prices) - 0.002, ask=pl.Series(prices) + 0.002))
+    found, wanted = table(chains[0], ETF), table(chains[1], INDEX)
+    puts = found.filter(pl.col("used") & (pl.col("right") == "P")).join(wanted, on="contract", suffix="_wanted")
+    assert puts.height >= 7
+    error = (puts["iv_mid"] - puts["iv_mid_wanted"]).abs()
+    assert error.max() > 5e-4
+    assert (error / puts["iv_se"]).max() < 2.5
+
+
 def test_standard_error_follows_the_spread_and_covers_the_noise():
     z = []
     for seed in range(12):
