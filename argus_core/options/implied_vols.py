@@ -132,8 +132,8 @@ def _volatilities(rows: pl.DataFrame, settings: OptionChainSettings, *, american
 def _premium(rows: pl.DataFrame, mid: Floats, call: Flags, settings: OptionChainSettings) -> tuple[Floats, Floats]:
     """Early-exercise premium of every contract at the volatility of the out-of-the-money side of its strike.
 
-    Its standard error: a share of it, and for puts out of the money a share of what it would grow by if the dividends until expiry fell
-    at once, after which nothing speaks against exercise: the truth lies between that and the yield.
+    Its standard error: a share of it, and for puts out of the money a share of what it would grow by if the dividends
+    until expiry fell at once, after which nothing speaks against exercise: the truth lies between that and the yield.
     """
     forward, strike, t, discount, rate, dividend, spot = (
         _array(rows, name) for name in ("forward", "strike", "t_cal", "discount", "rate", "q", "standing_spot")
