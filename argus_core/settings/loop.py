@@ -148,7 +148,10 @@ class KillThresholds(Settings):
     regime_dependency_penalty: float | None = 0.7
     composite_score_min: float | None = 0.1
     slippage_sensitivity: float | None = Field(1.5, description="smallest break-even cost multiplier")
-    dsr_min: float | None = 0.95
+    dsr_min: float | None = Field(
+        0.80,
+        description="a secondary gate: .95 would be a second 5 % test, paid for in power (docs/calibration.md)",
+    )
     reality_check_alpha: float | None = 0.05
     pbo_max: float | None = Field(None, description="reported always; kills only where set")
     mc_median_return_min: float | None = None
