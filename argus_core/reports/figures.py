@@ -1,4 +1,4 @@
-"""Figures of the cycle report, one look. plotly is imported only here, and only when a figure is drawn.
+"""Figures of the cycle report, one look (`argus_core.reports.look`).
 
 Every function returns the HTML of one figure without plotly.js; `plotly_script` gives the library once per page.
 """
@@ -6,10 +6,25 @@ Every function returns the HTML of one figure without plotly.js; `plotly_script`
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from argus_core.reports.look import (
+    BENCHMARK,
+    GAIN,
+    INK,
+    LOSS,
+    QUIET,
+    SERIES,
+    MissingPlotlyError,
+    add_bands,
+    add_line,
+    finished,
+    load_plotly,
+    plotly_script,
+    thinned,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -18,42 +33,22 @@ if TYPE_CHECKING:
     #: Label -> (n,) daily returns.
     Lines = Mapping[str, NDArray[np.float64]]
 
-#: Colours of series in order, told apart with colour-blind eyes too; the benchmark is always grey.
-SERIES = ("#2a6fdb", "#e0772b", "#13866f", "#8a5cd0", "#c2417c")
-BENCHMARK = "#8d95a1"
-LOSS, GAIN = "#c8553d", "#2a6fdb"
-_INK, _QUIET, _GRID = "#1d2430", "#667080", "#e8eaee"
-_FONT = "Inter, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-_CONFIG = {"displayModeBar": False, "responsive": True, "showTips": False}
-#: Points per line beyond which lines are thinned: a report opens on a phone too.
-_MOST_POINTS = 600
-
-
-class MissingPlotlyError(RuntimeError):
-    """plotly is not installed."""
-
-
-def load_plotly() -> ModuleType:
-    """Import plotly.graph_objects.
-
-    Raises:
-        MissingPlotlyError: naming the extra that brings it.
-    """
-    try:
-        import plotly.graph_objects as graph
-    except ImportError:
-        raise MissingPlotlyError(
-            "The report needs plotly, which is not installed. Install the extra: pip install 'argus-research[report]'"
-        ) from None
-    return graph
-
-
-def plotly_script() -> str:
-    """plotly.js itself, to be inlined once: the page makes no request."""
-    load_plotly()
-    from plotly.offline import get_plotlyjs
-
-    return str(get_plotlyjs())
+__all__ = [
+    "MissingPlotlyError",
+    "budget_figure",
+    "calibration_figure",
+    "drawdown_figure",
+    "equity_figure",
+    "fan_figure",
+    "joint_fan_figure",
+    "ledger_figure",
+    "null_figure",
+    "p_value_figure",
+    "plotly_script",
+    "reasons_figure",
+    "resampled_equity",
+    "sharpe_figure",
+]
 
 
 def equity_figure(name: str, dates: Sequence[Any], lines: Lines, benchmarks: Lines) -> str:
@@ -62,9 +57,9 @@ def equity_figure(name: str, dates: Sequence[Any], lines: Lines, benchmarks: Lin
     figure = graph.Figure()
     for label, colour, dash, width, daily in _styled(lines, benchmarks):
         growth = 100 * (np.cumprod(1 + daily) - 1)
-        _add_line(graph, figure, dates, growth, label, colour, dash, width, "%{y:+.2f} %")
-    figure.add_hline(y=0, line={"color": _INK, "width": 1})
-    return _html(figure, name, height=380, y_title="return since start", suffix=" %")
+        add_line(graph, figure, dates, growth, label, colour, dash, width, "%{y:+.2f} %")
+    figure.add_hline(y=0, line={"color": INK, "width": 1})
+    return finished(figure, name, height=380, y_title="return since start", suffix=" %")
 
 
 def drawdown_figure(name: str, dates: Sequence[Any], lines: Lines, benchmarks: Lines) -> str:
@@ -74,9 +69,9 @@ def drawdown_figure(name: str, dates: Sequence[Any], lines: Lines, benchmarks: L
     for label, colour, dash, width, daily in _styled(lines, benchmarks):
         equity = np.cumprod(1 + daily)
         peak = np.maximum.accumulate(np.maximum(equity, 1.0))
-        _add_line(graph, figure, dates, 100 * (equity / peak - 1), label, colour, dash, width, "%{y:.2f} %")
+        add_line(graph, figure, dates, 100 * (equity / peak - 1), label, colour, dash, width, "%{y:.2f} %")
     figure.update_layout(showlegend=False)
-    return _html(figure, name, height=230, y_title="below peak", suffix=" %")
+    return finished(figure, name, height=230, y_title="below peak", suffix=" %")
 
 
 def fan_figure(name: str, trade_returns: NDArray[np.float64], *, block: float, paths: int = 2000, seed: int = 0) -> str:
@@ -88,15 +83,15 @@ def fan_figure(name: str, trade_returns: NDArray[np.float64], *, block: float, p
     resampled = resampled_equity(trade_returns, block=block, paths=paths, seed=seed)
     quantiles = 100 * (np.quantile(resampled, (0.05, 0.25, 0.5, 0.75, 0.95), axis=0) - 1)
     steps = np.arange(quantiles.shape[1])
-    keep = _thinned(len(steps))
+    keep = thinned(len(steps))
     x = steps[keep]
     figure = graph.Figure()
-    _add_bands(graph, figure, x, quantiles[:, keep])
-    _add_line(graph, figure, x, quantiles[2][keep], "median path", SERIES[0], "solid", 2, "%{y:+.2f} %")
+    add_bands(graph, figure, x, quantiles[:, keep])
+    add_line(graph, figure, x, quantiles[2][keep], "median path", SERIES[0], "solid", 2, "%{y:+.2f} %")
     real = 100 * (np.concatenate([[1.0], np.cumprod(1 + trade_returns)]) - 1)
-    _add_line(graph, figure, x, real[keep], "as it happened", _INK, "solid", 1.6, "%{y:+.2f} %")
-    figure.add_hline(y=0, line={"color": _INK, "width": 1})
-    return _html(figure, name, height=320, y_title="return", x_title="trades", suffix=" %")
+    add_line(graph, figure, x, real[keep], "as it happened", INK, "solid", 1.6, "%{y:+.2f} %")
+    figure.add_hline(y=0, line={"color": INK, "width": 1})
+    return finished(figure, name, height=320, y_title="return", x_title="trades", suffix=" %")
 
 
 def resampled_equity(trade_returns: NDArray[np.float64], *, block: float, paths: int, seed: int) -> NDArray[np.float64]:
@@ -130,7 +125,7 @@ def reasons_figure(name: str, counts: Mapping[str, int], words: Mapping[str, str
     )
     figure.update_layout(bargap=0.35)
     figure.update_xaxes(visible=False)
-    return _html(figure, name, height=70 + 30 * len(ordered), y_grid=False)
+    return finished(figure, name, height=70 + 30 * len(ordered), y_grid=False)
 
 
 def sharpe_figure(name: str, sharpes: Sequence[float], *, luck: float, benchmark: float | None) -> str:
@@ -149,9 +144,9 @@ def sharpe_figure(name: str, sharpes: Sequence[float], *, luck: float, benchmark
             hovertemplate="Sharpe about %{x:.2f}: %{y} runs<extra></extra>",
         )
     )
-    marks = [(luck, _INK, f"best by luck {luck:.2f}")]
+    marks = [(luck, INK, f"best by luck {luck:.2f}")]
     if benchmark is not None:
-        marks.append((benchmark, _QUIET, f"buy and hold {benchmark:.2f}"))
+        marks.append((benchmark, QUIET, f"buy and hold {benchmark:.2f}"))
     for row, (at, colour, text) in enumerate(marks):
         figure.add_vline(x=at, line={"color": colour, "width": 1.5, "dash": "dot"})
         figure.add_annotation(
@@ -163,7 +158,7 @@ def sharpe_figure(name: str, sharpes: Sequence[float], *, luck: float, benchmark
             showarrow=False,
             font={"color": colour, "size": 12},
         )
-    return _html(figure, name, height=290, y_title="runs", x_title="annual Sharpe ratio", top=44)
+    return finished(figure, name, height=290, y_title="runs", x_title="annual Sharpe ratio", top=44)
 
 
 def null_figure(name: str, edges: Sequence[float], counts: Sequence[int], *, best: float, needed: float | None) -> str:
@@ -193,7 +188,7 @@ def null_figure(name: str, edges: Sequence[float], counts: Sequence[int], *, bes
             showarrow=False,
             font={"color": colour, "size": 12},
         )
-    return _html(figure, name, height=270, y_title="resamples", x_title="best t-value of all trials", top=48)
+    return finished(figure, name, height=270, y_title="resamples", x_title="best t-value of all trials", top=48)
 
 
 def joint_fan_figure(name: str, steps: Sequence[int], fan: NDArray[np.float64]) -> str:
@@ -202,10 +197,10 @@ def joint_fan_figure(name: str, steps: Sequence[int], fan: NDArray[np.float64]) 
     quantiles = 100 * (np.quantile(fan, (0.05, 0.25, 0.5, 0.75, 0.95), axis=0) - 1)
     x = np.asarray(steps)
     figure = graph.Figure()
-    _add_bands(graph, figure, x, quantiles)
-    _add_line(graph, figure, x, quantiles[2], "median path", SERIES[0], "solid", 2, "%{y:+.2f} %")
-    figure.add_hline(y=0, line={"color": _INK, "width": 1})
-    return _html(figure, name, height=320, y_title="return", x_title="days", suffix=" %")
+    add_bands(graph, figure, x, quantiles)
+    add_line(graph, figure, x, quantiles[2], "median path", SERIES[0], "solid", 2, "%{y:+.2f} %")
+    figure.add_hline(y=0, line={"color": INK, "width": 1})
+    return finished(figure, name, height=320, y_title="return", x_title="days", suffix=" %")
 
 
 def budget_figure(name: str, looks: pl.DataFrame) -> str:
@@ -213,7 +208,7 @@ def budget_figure(name: str, looks: pl.DataFrame) -> str:
     graph = load_plotly()
     x = [str(day) for day in looks["date"]]
     figure = graph.Figure()
-    _add_line(graph, figure, x, looks["level"].to_numpy(), "level of the look", _INK, "dot", 1.6, "%{y:.4f}")
+    add_line(graph, figure, x, looks["level"].to_numpy(), "level of the look", INK, "dot", 1.6, "%{y:.4f}")
     figure.add_trace(
         graph.Scatter(
             x=x,
@@ -225,7 +220,7 @@ def budget_figure(name: str, looks: pl.DataFrame) -> str:
         )
     )
     figure.update_yaxes(type="log")
-    return _html(figure, name, height=260, y_title="probability", top=28)
+    return finished(figure, name, height=260, y_title="probability", top=28)
 
 
 def ledger_figure(name: str, grown: pl.DataFrame) -> str:
@@ -241,7 +236,7 @@ def ledger_figure(name: str, grown: pl.DataFrame) -> str:
         )
     )
     figure.update_yaxes(rangemode="tozero")
-    return _html(figure, name, height=220, y_title="trials ever tried")
+    return finished(figure, name, height=220, y_title="trials ever tried")
 
 
 def calibration_figure(
@@ -251,14 +246,14 @@ def calibration_figure(
     graph = load_plotly()
     figure = graph.Figure()
     x = [row["sharpe"] for row in rows]
-    _add_line(
+    add_line(
         graph, figure, np.array(grid), 100 * np.array(limit), "ideal, one strategy", BENCHMARK, "dot", 1.6, "%{y:.0f} %"
     )
     if all(row["limit_sweep"] is not None for row in rows):
         ideal = 100 * np.array([row["limit_sweep"] for row in rows])
-        _add_line(graph, figure, np.array(x), ideal, "ideal, this sweep", _INK, "dot", 1.6, "%{y:.0f} %")
+        add_line(graph, figure, np.array(x), ideal, "ideal, this sweep", INK, "dot", 1.6, "%{y:.0f} %")
     joint = 100 * np.array([row["joint"] for row in rows])
-    _add_line(graph, figure, np.array(x), joint, "joint test alone", SERIES[1], "solid", 2, "%{y:.0f} %")
+    add_line(graph, figure, np.array(x), joint, "joint test alone", SERIES[1], "solid", 2, "%{y:.0f} %")
     figure.add_trace(
         graph.Scatter(
             x=x,
@@ -278,7 +273,7 @@ def calibration_figure(
         )
     )
     figure.update_yaxes(range=[0, 102])
-    return _html(
+    return finished(
         figure, name, height=360, y_title="cycles that find it", x_title="true annual Sharpe", suffix=" %", top=28
     )
 
@@ -296,25 +291,8 @@ def p_value_figure(name: str, p_values: Sequence[float]) -> str:
             hovertemplate="joint p about %{x:.2f}: %{y} cycles<extra></extra>",
         )
     )
-    figure.add_hline(y=len(p_values) / 20, line={"color": _QUIET, "width": 1.4, "dash": "dot"})
-    return _html(figure, name, height=240, y_title="null cycles", x_title="joint p-value")
-
-
-def _add_bands(graph: Any, figure: Any, x: NDArray[np.int64], quantiles: NDArray[np.float64]) -> None:
-    """Bands between the outer and between the inner of five quantile paths."""
-    bands = ((0, 4, "rgba(42,111,219,.13)", "90 % of paths"), (1, 3, "rgba(42,111,219,.24)", "half of paths"))
-    for low, high, shade, label in bands:
-        figure.add_trace(
-            graph.Scatter(
-                x=np.concatenate([x, x[::-1]]).tolist(),
-                y=np.concatenate([quantiles[high], quantiles[low][::-1]]).round(4).tolist(),
-                fill="toself",
-                fillcolor=shade,
-                line={"width": 0},
-                hoverinfo="skip",
-                name=label,
-            )
-        )
+    figure.add_hline(y=len(p_values) / 20, line={"color": QUIET, "width": 1.4, "dash": "dot"})
+    return finished(figure, name, height=240, y_title="null cycles", x_title="joint p-value")
 
 
 def _styled(lines: Mapping[str, Any], benchmarks: Mapping[str, Any]) -> list[tuple[str, str, str, float, Any]]:
@@ -322,53 +300,3 @@ def _styled(lines: Mapping[str, Any], benchmarks: Mapping[str, Any]) -> list[tup
     for position, (label, daily) in enumerate(lines.items()):
         styled.append((label, SERIES[position % len(SERIES)], "solid", 2.0, daily))
     return styled
-
-
-def _add_line(
-    graph: Any, figure: Any, x: Any, y: Any, label: str, colour: str, dash: str, width: float, hover: str
-) -> None:
-    keep = _thinned(len(y))
-    figure.add_trace(
-        graph.Scatter(
-            x=[str(value) if not isinstance(value, int | np.integer) else int(value) for value in np.asarray(x)[keep]],
-            y=np.asarray(y)[keep].round(4).tolist(),
-            mode="lines",
-            name=label,
-            line={"color": colour, "width": width, "dash": dash},
-            hovertemplate=f"{label}: {hover}<extra></extra>",
-        )
-    )
-
-
-def _thinned(count: int) -> NDArray[np.int64]:
-    if count <= _MOST_POINTS:
-        return np.arange(count)
-    return np.unique(np.linspace(0, count - 1, _MOST_POINTS).round().astype(np.int64))
-
-
-def _html(
-    figure: Any,
-    name: str,
-    *,
-    height: int,
-    y_title: str = "",
-    x_title: str = "",
-    suffix: str = "",
-    y_grid: bool = True,
-    top: int = 12,
-) -> str:
-    figure.update_layout(
-        height=height,
-        margin={"l": 8, "r": 16, "t": top, "b": 8},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": _FONT, "size": 13, "color": _INK},
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "xanchor": "left"},
-        hovermode="x unified" if suffix else "closest",
-        hoverlabel={"bgcolor": "white", "bordercolor": _GRID, "font": {"family": _FONT, "size": 12}},
-    )
-    axis = {"automargin": True, "zeroline": False, "tickfont": {"color": _QUIET, "size": 12}}
-    titled = {"font": {"color": _QUIET, "size": 12}}
-    figure.update_xaxes(showgrid=False, linecolor=_GRID, title={"text": x_title} | titled, **axis)
-    figure.update_yaxes(showgrid=y_grid, gridcolor=_GRID, ticksuffix=suffix, title={"text": y_title} | titled, **axis)
-    return str(figure.to_html(full_html=False, include_plotlyjs=False, config=_CONFIG, div_id=name))
