@@ -3,7 +3,7 @@
 Rerun: `python benchmarks/options.py [side ...]` (needs the extra `test` for the peers); `--markdown` prints the table
 of docs/benchmarks.md. Every side of `benchmarks/option_sides` has ``rows()``, a list of mappings:
 
-* ``goal``: G1 .. G12; ``name``: what is measured;
+* ``goal``: G1 .. G12, ``name``: what is measured; or ``name`` begins with G1 .. G12 and ``goal`` is the target;
 * ``ours``, ``peer``: as text with unit, peer with its name and version; ``peer`` may be missing;
 * ``ratio``: peer over ours, in CPU seconds or as said in ``name``; may be missing;
 * ``target``: the goal in words; ``reached``: whether ours meets it, None where it was not measured;
@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib
+import re
 import sys
 import time
 import traceback
@@ -62,12 +63,14 @@ def _complete(row: Any) -> dict[str, Any]:
     given = dataclasses.asdict(row) if dataclasses.is_dataclass(row) and not isinstance(row, type) else dict(row)
     if not isinstance(given, Mapping) or not {"goal", "name"} <= set(given):
         raise ValueError(f"benchmark row {given!r}: it needs the keys goal and name; known keys: {', '.join(COLUMNS)}.")
+    begun = re.match(r"(G\d+)\s+(.*)", str(given["name"]))
+    if begun and not re.match(r"G\d+$", str(given["goal"])):
+        given = {**given, "goal": begun[1], "name": begun[2], "target": given["goal"]}
     return {column: given.get(column) for column in COLUMNS}
 
 
 def _number(goal: Any) -> int:
-    digits = "".join(c for c in str(goal) if c.isdigit())
-    return int(digits) if digits else 99
+    return int(str(goal)[1:]) if re.match(r"G\d+$", str(goal)) else 99
 
 
 def _text(column: str, value: Any) -> str:
