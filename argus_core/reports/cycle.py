@@ -90,11 +90,15 @@ def _growth(rankings: pl.DataFrame, shown: Sequence[Mapping[str, Any]], returns:
     column = {run_id: aligned.values[:, i] for i, run_id in enumerate(ids)}
     lines = {label: column[run_id] for label, run_id in names.items()}
     greys = {label: column[run_id] for label, run_id in benchmarks.items()}
-    kind = "surviving" if not shown[0]["killed"] else "best-scoring"
+    alive = [_label(run) for run in shown if not run["killed"]]
+    say = "The best run of each strategy and symbol, net of all costs, beside buying and holding (grey, dotted). "
+    if not alive:
+        say += "None of them survived: they are shown so that you can see why."
+    elif len(alive) < len(shown):
+        say += f"Only {', '.join(alive)} survived; the others are shown beside it."
     return section(
         "Equity and drawdown",
-        f"The {kind} run of each strategy and symbol, net of all costs, beside buying and holding (grey, dotted)."
-        + ("" if not shown[0]["killed"] else " None of them survived: they are shown so that you can see why."),
+        say,
         equity_figure("equity", aligned.dates, lines, greys),
         drawdown_figure("drawdown", aligned.dates, lines, greys),
     )
@@ -104,10 +108,11 @@ def _joint_fan(evaluation: Evaluation, shown: Sequence[Mapping[str, Any]], retur
     test = evaluation.joint_test
     if not shown or test["block_length"] is None:
         return ""
-    ids = [str(run["run_id"]) for run in shown]
+    drawn = [run for run in shown if not run["killed"]] or shown
+    ids = [str(run["run_id"]) for run in drawn]
     aligned = align_returns(returns.filter(pl.col("run_id").is_in(ids)), ids)
     return evidence.joint_fan(
-        [_label(run) for run in shown],
+        [_label(run) for run in drawn],
         aligned.values,
         block_length=test["block_length"],
         seed=test["seed"],

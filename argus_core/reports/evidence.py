@@ -10,7 +10,13 @@ import polars as pl
 
 from argus_core.bootstrap.joint_paths import joint_paths
 from argus_core.evaluation.joint import BENCHMARK_STRATEGY
-from argus_core.reports.figures import budget_figure, joint_fan_figure, ledger_figure, null_figure
+from argus_core.reports.figures import (
+    budget_figure,
+    budget_left_figure,
+    joint_fan_figure,
+    ledger_figure,
+    null_figure,
+)
 from argus_core.reports.page import Column, definitions, section, table
 from argus_core.reports.words import DASH, percent, plural
 from argus_core.robustness import ruin_upper_bound
@@ -109,7 +115,7 @@ def joint_fan(labels: list[str], returns: np.ndarray, *, block_length: float, se
         )
     columns = [Column("Run", "words"), Column("Median return", "number"), Column("Worst path in twenty", "number")]
     columns += [Column(name, "number") for name in ("95 % drawdown", "95 % under water", "Ruin at most")]
-    who = "The surviving runs" if capital else "The best runs, none of which survived,"
+    who = "What survived" if capital else "The best runs, none of which survived,"
     say = (
         f"{who} over {JOINT_PATHS:,} calendars drawn anew, all from the same days (mean block {block_length:.1f}), "
         "so that what falls together here falls together there. The mean is the measured, selected one."
@@ -161,7 +167,10 @@ def error_budget(evaluation: Evaluation) -> str:
         Column("Passed the joint test"),
         Column("Budget left", "number"),
     ]
-    figure = budget_figure("budget", looks) if looks.height > 1 else ""
+    figure = ""
+    if looks.height > 1:
+        drawn = (budget_figure("budget", looks), budget_left_figure("budgetleft", looks))
+        figure = '<div class="two">' + "".join(f"<div>{one}</div>" for one in drawn) + "</div>"
     counted = f"<p class='more'>{plural(cycles, 'cycle')}, {plural(looks.height, 'look')}.</p>"
     return section("Error budget", say, figure, table(columns, rows), counted)
 
@@ -187,8 +196,7 @@ def ledger_growth(evaluation: Evaluation) -> str:
             str(row["first_date"]),
             f"{row['new']:,}",
             f"{row['alive']:,}",
-            ", ".join(row["strategy"][:4])
-            + (f" and {len(row['strategy']) - 4} more" if len(row["strategy"]) > 4 else ""),
+            _names(row["strategy"]),
         ]
         for row in grown.tail(_LISTED).iter_rows(named=True)
     ]

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MissingPlotlyError",
     "budget_figure",
+    "budget_left_figure",
     "calibration_figure",
     "drawdown_figure",
     "equity_figure",
@@ -49,6 +50,9 @@ __all__ = [
     "resampled_equity",
     "sharpe_figure",
 ]
+
+#: Ticks of a log scale of probabilities.
+_PROBABILITIES = (0.0001, 0.001, 0.01, 0.05, 0.1, 0.5, 1.0)
 
 
 def equity_figure(name: str, dates: Sequence[Any], lines: Lines, benchmarks: Lines) -> str:
@@ -204,7 +208,7 @@ def joint_fan_figure(name: str, steps: Sequence[int], fan: NDArray[np.float64]) 
 
 
 def budget_figure(name: str, looks: pl.DataFrame) -> str:
-    """Level and joint p-value of every look (log scale), and the share of the budget left after it."""
+    """Level and joint p-value of every look, on a log scale."""
     graph = load_plotly()
     x = [str(day) for day in looks["date"]]
     figure = graph.Figure()
@@ -219,8 +223,26 @@ def budget_figure(name: str, looks: pl.DataFrame) -> str:
             hovertemplate="joint p %{y:.4f}<extra></extra>",
         )
     )
-    figure.update_yaxes(type="log")
+    figure.update_yaxes(type="log", tickvals=_PROBABILITIES, ticktext=[f"{value:g}" for value in _PROBABILITIES])
     return finished(figure, name, height=260, y_title="probability", top=28)
+
+
+def budget_left_figure(name: str, looks: pl.DataFrame) -> str:
+    """Share of the error budget that every look left for those after it, percent."""
+    graph = load_plotly()
+    figure = graph.Figure(
+        graph.Scatter(
+            x=[str(day) for day in looks["date"]],
+            y=(100 * looks["remaining"]).round(2).to_list(),
+            mode="lines+markers",
+            fill="tozeroy",
+            fillcolor="rgba(42,111,219,.13)",
+            line={"color": SERIES[0], "width": 2, "shape": "hv"},
+            hovertemplate="%{x}: %{y:.1f} % left<extra></extra>",
+        )
+    )
+    figure.update_yaxes(range=[0, 102])
+    return finished(figure, name, height=260, y_title="error budget left", suffix=" %", top=28)
 
 
 def ledger_figure(name: str, grown: pl.DataFrame) -> str:

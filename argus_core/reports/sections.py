@@ -153,38 +153,39 @@ def ranking(rankings: pl.DataFrame) -> str:
             [
                 row["rank"],
                 Html(f"{text(row['strategy'])} <span class='dim'>{text(row['symbol'])}</span>"),
-                Html(f'<span class="mono">{text(parameters(row["params"]))}</span>'),
-                decimal(row["score"], 3),
-                _signed(row["total_return"], percent(row["total_return"], signed=True)),
+                Html(_verdict_chips(row)),
                 _signed(row["sharpe"], decimal(row["sharpe"])),
-                percent(row["max_drawdown"]),
-                row["n_trades"],
-                percent(row["dsr"]),
-                decimal(row["joint_p"], 3),
                 Html(_bounds(row)),
                 decimal(row["min_detectable_sharpe"], 1),
-                Html(_verdict_chips(row)),
+                decimal(row["joint_p"], 3),
+                percent(row["dsr"]),
+                _signed(row["total_return"], percent(row["total_return"], signed=True)),
+                percent(row["max_drawdown"]),
+                row["n_trades"],
+                decimal(row["score"], 3),
+                Html(f'<span class="mono">{text(parameters(row["params"]))}</span>'),
             ]
         )
     columns = [
         Column("#", "number"),
         Column("Strategy"),
-        Column("Parameters", "words"),
-        Column("Score", "number"),
-        Column("Return", "number"),
+        Column("Verdict", "words"),
         Column("Sharpe", "number"),
-        Column("Drawdown", "number"),
-        Column("Trades", "number"),
-        Column("DSR", "number"),
-        Column("Joint p", "number"),
         Column("True Sharpe", "number"),
         Column("Could find", "number"),
-        Column("Verdict", "many words"),
+        Column("Joint p", "number"),
+        Column("DSR", "number"),
+        Column("Return", "number"),
+        Column("Drawdown", "number"),
+        Column("Trades", "number"),
+        Column("Score", "number"),
+        Column("Parameters", "words"),
     ]
     say = (
-        "By composite score, which depends on the run alone. DSR: probability that the Sharpe beats the luckiest "
-        "trial. Joint p: step-down p-value among all trials. True Sharpe: one-sided 95 % bounds, grey where even the "
-        "upper one is not worth having. Could find: the annual Sharpe that this search marks with 80 % power."
+        "By composite score, which depends on the run alone. True Sharpe: one-sided 95 % bounds. Dead: even "
+        "the upper one is not worth having; every other killed run is only not proven. Could find: the annual Sharpe "
+        "that this search marks with 80 % power. Joint p: step-down p-value among all trials. DSR: probability that "
+        "the Sharpe beats the luckiest trial."
     )
     return section("Ranking", say, table(columns, rows, tall=True), _more(rankings.height, "run"))
 
@@ -205,7 +206,8 @@ def _verdict_chips(row: Mapping[str, Any]) -> str:
         shown = chip("survives every gate", "live")
     else:
         names = [REASON_WORDS.get(r["reason"], r["reason"]) for r in json.loads(row["reasons"])]
-        shown = "".join(chip(name, "kill") for name in names[:_CHIPS])
+        shown = chip(row["evidence"]) if row["evidence"] else ""
+        shown += "".join(chip(name, "kill") for name in names[:_CHIPS])
         if len(names) > _CHIPS:
             shown += chip(f"+{len(names) - _CHIPS}", "kill")
     return f'<span title="{text(row["verdict"])}">{shown}</span>'
