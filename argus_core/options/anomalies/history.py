@@ -179,14 +179,15 @@ def shrunk_covariance(values: Floats) -> Floats:
 
 def against_past(past: Floats, point: Floats, explained: float) -> Multivariate:
     """T^2 of a new point (Hotelling 1931, F law) and its squared distance Q from the subspace of the leading
-    principal components (Jackson and Mudholkar 1979, p-value by Box's scaled chi-square).
+    principal components (Jackson and Mudholkar 1979). The p-value of Q is Box's scaled chi-square over the sampling
+    of the variances it is measured by: an F law of first^2 / second and n - p degrees of freedom.
 
     Args:
         past: shape (n, p), n > p + 1.
         point: shape (p,).
         explained: share of variance that the leading components keep.
     """
-    from scipy.special import chdtrc, fdtrc
+    from scipy.special import fdtrc
 
     n, p = past.shape
     centre = past.mean(axis=0)
@@ -194,11 +195,12 @@ def against_past(past: Floats, point: Floats, explained: float) -> Multivariate:
     off = point - centre
     t2 = float(n / (n + 1) * off @ np.linalg.solve(covariance, off))
     t2_p = float(fdtrc(p, n - p, t2 * (n - p) / (p * (n - 1))))
-    values, vectors = np.linalg.eigh(covariance)
+    # Shrinking lifts the small variances, which are what Q is made of: the sample's own serve it.
+    values, vectors = np.linalg.eigh(np.cov(past, rowvar=False))
     values, vectors = values[::-1], vectors[:, ::-1]
     kept = min(int(np.searchsorted(np.cumsum(values) / values.sum(), explained) + 1), p - 1)
     rest = vectors[:, kept:].T @ off
     q = float(n / (n + 1) * rest @ rest)
     first, second = values[kept:].sum(), (values[kept:] ** 2).sum()
-    q_p = float(chdtrc(first**2 / second, q * first / second))
+    q_p = float(fdtrc(first**2 / second, n - p, q / first))
     return Multivariate(t2, t2_p, q, q_p)
