@@ -137,10 +137,11 @@ def _deviances(one: Series, teaching: NDArray[np.bool_], lengths: Sequence[float
 
 def _inverse(covariance: Floats) -> Floats:
     """Inverse of a positive definite matrix by its Cholesky factor: a third of the work of a general one."""
-    from scipy.linalg import lapack
+    from scipy.linalg import get_lapack_funcs
 
-    factor, failed = lapack.dpotrf(covariance, lower=1)
-    lower, unsound = lapack.dpotri(factor, lower=1)
+    decompose, invert = get_lapack_funcs(("potrf", "potri"), (covariance,))
+    factor, failed = decompose(covariance, lower=1)
+    lower, unsound = invert(factor, lower=1)
     if failed or unsound:
         return np.asarray(np.linalg.pinv(covariance, hermitian=True), dtype=np.float64)
     return np.asarray(np.tril(lower) + np.tril(lower, -1).T, dtype=np.float64)
