@@ -78,6 +78,7 @@ def test_the_budget_and_the_ledger_tell_their_history(live_cycle, tmp_path):
     )
     page = without_library(cycle_report(tmp_path / "r.html", **live_cycle.arguments() | {"evaluation": told}))
     assert 'id="budget"' in page
+    assert 'id="budgetleft"' in page
     assert 'id="ledger"' in page
     assert "2 generations" in page
     assert "5 trials no longer run" in page
