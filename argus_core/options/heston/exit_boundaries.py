@@ -8,7 +8,7 @@ look up; a region that a state lacks has width zero there. Any position with one
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -42,9 +42,30 @@ def levels(position: SimulatedPosition, target: float | None, stop: float | None
     return low, high
 
 
-def marks(position: SimulatedPosition, market: Market, table: MarkTable, rows: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Cost to close at log prices ``x`` (rows, n); ``rows`` (rows, 2) are (close, variance node) of the table."""
-    close, node = rows[:, 0], rows[:, 1]
+class _States(NamedTuple):
+    """(close, variance node, share of the way to the next node), each (rows,)."""
+
+    close: np.ndarray
+    node: np.ndarray
+    share: np.ndarray
+
+    def only(self, rows: np.ndarray) -> _States:
+        return _States(*(a[rows] for a in self))
+
+
+def _marks(position: SimulatedPosition, market: Market, table: MarkTable, at: _States, x: np.ndarray) -> np.ndarray:
+    """Cost to close at log prices ``x`` (rows, n), linear in the volatility between two nodes of the table."""
+    value = _node_marks(position, market, table, at.close, at.node, x)
+    between = np.nonzero(at.share > 0)[0]
+    if len(between):
+        upper = _node_marks(position, market, table, at.close[between], at.node[between] + 1, x[between])
+        value[between] += at.share[between, None] * (upper - value[between])
+    return value
+
+
+def _node_marks(
+    position: SimulatedPosition, market: Market, table: MarkTable, close: np.ndarray, node: np.ndarray, x: np.ndarray
+) -> np.ndarray:
     years = table.years[close][:, None]
     forward = market.spot * np.exp(x + market.drift * years)
     slices = [a[close, node] for a in (table.low[..., None], table.width[..., None], table.value, table.slope)]
@@ -57,39 +78,61 @@ def marks(position: SimulatedPosition, market: Market, table: MarkTable, rows: n
     return total * np.exp(-market.rate * years)
 
 
-def _candidates(position: SimulatedPosition, market: Market, table: MarkTable) -> np.ndarray:
-    """Sorted x at which marks are examined, (closes * variances, n): dense where a leg's value bends."""
+def _candidates(position: SimulatedPosition, market: Market, table: MarkTable, at: _States) -> np.ndarray:
+    """Sorted x at which marks are examined, (rows, n): dense where a leg's value bends."""
     log_strikes = np.unique([np.log(leg.strike / market.spot) for leg in position.legs])
     nodes = table.value.shape[-1]
     z = np.arange(nodes // 6, nodes - nodes // 6 + 1, 2) / (nodes - 1)
-    moneyness = table.low[..., None] + table.width[..., None] * z
-    moved = [k - market.drift * table.years[:, None, None] - moneyness for k in log_strikes]
+    moneyness = table.low[at.close, at.node][:, None] + table.width[at.close, at.node][:, None] * z
+    moved = [k - market.drift * table.years[at.close][:, None] - moneyness for k in log_strikes]
     wide = np.linspace(log_strikes[0] - 0.5, log_strikes[-1] + 0.5, 96)
-    shape = (*table.low.shape, len(wide))
-    joined = np.concatenate([*moved, np.broadcast_to(wide, shape)], axis=-1)
-    return np.sort(joined.reshape(-1, joined.shape[-1]), axis=-1)
+    joined = np.concatenate([*moved, np.broadcast_to(wide, (len(moneyness), len(wide)))], axis=-1)
+    return np.sort(joined, axis=-1)
 
 
-def _crossings(
-    position: SimulatedPosition,
-    market: Market,
-    table: MarkTable,
-    rows: np.ndarray,
-    x: np.ndarray,
-    mark: np.ndarray,
-    level: float,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+class _Regions(NamedTuple):
+    """Per row: labels of the regions along x (rows, n + 1), padded with -1, and the edges between them (rows, n)."""
+
+    labels: np.ndarray
+    edges: np.ndarray
+
+
+def _crossings(x: np.ndarray, mark: np.ndarray, level: float, marks: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(row, x, upward) where the mark passes ``level``: linear, then one secant step with the mark at that place."""
     above = mark > level
     row, cell = np.nonzero(above[:, 1:] != above[:, :-1])
     x0, x1 = x[row, cell], x[row, cell + 1]
     y0, y1 = mark[row, cell] - level, mark[row, cell + 1] - level
     guess = x0 - y0 * (x1 - x0) / (y1 - y0)
-    y = marks(position, market, table, rows[row], guess[:, None])[:, 0] - level
+    y = marks(row, guess[:, None])[:, 0] - level
     same = (y > 0) == (y0 > 0)  # the root lies between the guess and the far end
     xa, ya = np.where(same, x1, x0), np.where(same, y1, y0)
     better = guess - y * (xa - guess) / np.where(ya == y, 1.0, ya - y)
     return row, np.clip(better, x0, x1), y1 > y0
+
+
+def _regions(
+    position: SimulatedPosition, market: Market, table: MarkTable, at: _States, low: float, high: float
+) -> _Regions:
+    x = _candidates(position, market, table, at)
+    mark = _marks(position, market, table, at, x)
+    found = [(np.zeros(0, int), np.zeros(0), np.zeros(0, int))]
+    for level, upward, downward in ((low, HOLD, TARGET), (high, STOP, HOLD)):
+        if np.isfinite(level):
+            again = lambda rows, place: _marks(position, market, table, at.only(rows), place)  # noqa: E731
+            row, place, rising = _crossings(x, mark, level, again)
+            found.append((row, place, np.where(rising, upward, downward)))
+    row, place, after = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    order = np.lexsort((place, row))
+    row, place, after = row[order], place[order], after[order]
+    rank = np.arange(len(row)) - np.searchsorted(row, row)
+    most = int(rank.max()) + 1 if len(rank) else 0
+    labels = np.full((len(x), most + 1), -1)
+    edges = np.full((len(x), most), np.nan)
+    labels[:, 0] = np.where(mark[:, 0] <= low, TARGET, np.where(mark[:, 0] > high, STOP, HOLD))
+    labels[row, rank + 1] = after
+    edges[row, rank] = place
+    return _Regions(labels, edges)
 
 
 def _common_sequence(sequences: list[tuple[int, ...]]) -> tuple[int, ...]:
@@ -133,54 +176,44 @@ def exit_boundaries(
 ) -> ExitBoundaries:
     """Boundaries of a position on all closes of the table."""
     low, high = levels(position, target, stop)
-    closes, variances = table.low.shape
-    rows = np.stack(np.meshgrid(np.arange(closes), np.arange(variances), indexing="ij"), -1).reshape(-1, 2)
-    x = _candidates(position, market, table)
-    mark = marks(position, market, table, rows, x)
     # At a level of zero or of the full width the mark only approaches it: rounding must not reach it.
-    slack = 1e-6 * market.spot
-    found = []
-    for level, inside, below in ((low + slack, HOLD, TARGET), (high - slack, STOP, HOLD)):
-        if np.isfinite(level):
-            row, place, upward = _crossings(position, market, table, rows, x, mark, level)
-            found.append((row, place, np.where(upward, inside, below)))
-    first = np.where(mark[:, 0] <= low + slack, TARGET, np.where(mark[:, 0] >= high - slack, STOP, HOLD))
-    row, place, after = (
-        (np.concatenate(parts) for parts in zip(*found, strict=True)) if found else (np.zeros(0, int),) * 3
-    )
-    order = np.lexsort((place, row))
-    row, place, after = row[order], place[order], after[order]
-    rank = np.arange(len(row)) - np.searchsorted(row, row)
-    most = int(rank.max()) + 1 if len(rank) else 0
-    labels = np.full((len(rows), most + 1), -1)
-    edges = np.full((len(rows), most), np.nan)
-    labels[:, 0] = first
-    labels[row, rank + 1] = after
-    edges[row, rank] = place
-    kinds, kind = np.unique(labels, axis=0, return_inverse=True)
-    kind = kind.reshape(-1)
-    sequences = [tuple(int(label) for label in k if label >= 0) for k in kinds]
-    common = _common_sequence(sequences)
-    out = np.empty((len(rows), len(common) - 1))
-    for number, sequence in enumerate(sequences):
-        members = kind == number
+    low, high = low + 1e-6 * market.spot, high - 1e-6 * market.spot
+    closes, variances = table.low.shape
+    close, node = (a.reshape(-1) for a in np.meshgrid(np.arange(closes), np.arange(variances), indexing="ij"))
+    coarse = _regions(position, market, table, _States(close, node, np.zeros(len(node))), low, high)
+    # Where the regions differ between two nodes (a region opens there, steeply) every cell between them is solved.
+    place = (np.arange(FINE) + 0.5) / FINE * (variances - 1)
+    left = np.minimum(place.astype(int), variances - 2)
+    share = place - left
+    labels = coarse.labels.reshape(closes, variances, -1)
+    mixed = np.any(labels[:, left] != labels[:, left + 1], axis=-1)
+    close, cell = np.nonzero(mixed)
+    solved = _regions(position, market, table, _States(close, left[cell], share[cell]), low, high)
+
+    common = _common_sequence([*_sequences(coarse), *_sequences(solved)])
+    known = _placed(coarse, common).reshape(closes, variances, -1)
+    fine = known[:, left] * (1 - share[:, None]) + known[:, left + 1] * share[:, None]
+    fine[close, cell] = _placed(solved, common)
+    return ExitBoundaries(np.moveaxis(fine, 1, 2), np.array(common))
+
+
+def _sequences(regions: _Regions) -> list[tuple[int, ...]]:
+    """Distinct sequences of labels."""
+    return [tuple(int(label) for label in row if label >= 0) for row in np.unique(regions.labels, axis=0)]
+
+
+def _placed(regions: _Regions, common: tuple[int, ...]) -> np.ndarray:
+    """Edges between the regions of the common sequence, (rows, boundaries)."""
+    out = np.empty((len(regions.labels), len(common) - 1))
+    kinds, kind = np.unique(regions.labels, axis=0, return_inverse=True)
+    for number, labels in enumerate(kinds):
+        sequence = tuple(int(label) for label in labels if label >= 0)
         places = _slots(sequence, common)
         assert places is not None  # `common` contains every sequence
-        # Edge j lies between regions j and j + 1 of the common sequence.
+        members = kind.reshape(-1) == number
+        # Edge j lies between regions j and j + 1 of the common sequence; absent regions have width zero.
         owner = np.searchsorted(places, np.arange(len(common) - 1), side="right") - 1
-        bounded = np.concatenate([edges[members, : len(sequence) - 1], np.full((members.sum(), 1), FAR)], axis=1)
+        beyond = np.full((members.sum(), 1), FAR)
+        bounded = np.concatenate([regions.edges[members, : len(sequence) - 1], beyond], axis=1)
         out[members] = np.where(owner >= 0, bounded[:, np.maximum(owner, 0)], -FAR)
-    fine = _refined(out.reshape(closes, variances, -1), kind.reshape(closes, variances))
-    return ExitBoundaries(fine, np.array(common))
-
-
-def _refined(edges: np.ndarray, kind: np.ndarray) -> np.ndarray:
-    """Edges (closes, variances, boundaries) at the middles of `FINE` cells in sqrt(v): (closes, boundaries, FINE)."""
-    last = edges.shape[1] - 1
-    at = (np.arange(FINE) + 0.5) / FINE * last
-    left = np.minimum(at.astype(int), last - 1)
-    share = at - left
-    # Where the regions differ between two nodes, the nearer node decides.
-    mixed = kind[:, left] != kind[:, left + 1]
-    share = np.where(mixed, np.round(share), share)[..., None]
-    return np.moveaxis(edges[:, left] * (1 - share) + edges[:, left + 1] * share, 1, 2)
+    return out

@@ -113,7 +113,9 @@ def controls(r: Reading, puts: Any, looks: Any, x: Any) -> Any:
     jnp = load_jax().numpy
     gone = (r.look * looks)[:, None]
     spot = jnp.exp(x[:, None] - r.drift * gone)
-    return jnp.concatenate([puts * jnp.exp(-r.rate * gone), spot], axis=1)
+    # A padded leg is no control: a position's numbers must not depend on its neighbours.
+    held = (r.quantity != 0)[..., None]
+    return jnp.concatenate([jnp.where(held, puts * jnp.exp(-r.rate * gone), 0), spot], axis=1)
 
 
 class Tally(NamedTuple):

@@ -31,8 +31,7 @@ def _edges(jnp: Any, fixed: Exits, row: Any, v: Any) -> Any:
 
 
 def start_count(fixed: Exits, paths: int, dtype: Any) -> Any:
-    """State per position and path: 0 while open, then look * 4 + label of the exit; one number keeps it in the cache.
-    """
+    """State per position and path: 0 while open, then look * 4 + label of the exit."""
     jnp = load_jax().numpy
     return (jnp.zeros((fixed.labels.shape[0], paths), jnp.int32), jnp.int32(0)), ()
 

@@ -105,12 +105,15 @@ def pop_managed(
             outcomes[index] = _without_number(reason)
         else:
             by_days.setdefault(position.days, []).append(index)
+    law = path_law(parameters, physical)
     for days, members in sorted(by_days.items()):
+        looks = min(management.exit_day or days, days)
+        top = max(highest_volatility(p, looks / DAYS) for p in (parameters, law))
+        table = mark_table(parameters, (days - np.arange(looks + 1)) / DAYS, top)
         for begin in range(0, len(members), BATCH):
             batch = members[begin : begin + BATCH]
-            results = _one_expiry(
-                [positions[i] for i in batch], days, parameters, market, management, sampling, physical
-            )
+            chosen = [positions[i] for i in batch]
+            results = _one_expiry(chosen, table, parameters, market, management, sampling, physical)
             outcomes.update(zip(batch, results, strict=True))
     return [outcomes[index] for index in range(len(positions))]
 
@@ -149,17 +152,14 @@ def _without_number(reason: str) -> ManagedOutcome:
 
 def _one_expiry(
     positions: list[SimulatedPosition],
-    days: int,
+    table: MarkTable,
     parameters: HestonParameters,
     market: Market,
     management: Management,
     sampling: Sampling,
     physical: PhysicalMeasure | None,
 ) -> list[ManagedOutcome]:
-    looks = min(management.exit_day or days, days)
-    law = path_law(parameters, physical)
-    top = max(highest_volatility(p, looks / DAYS) for p in (parameters, law))
-    table = mark_table(parameters, (days - np.arange(looks + 1)) / DAYS, top)
+    law, looks = path_law(parameters, physical), len(table.years) - 1
     closes = MarkTable(table.years[1:], table.top, *(a[1:] for a in table[2:]))
     found = [exit_boundaries(p, market, closes, management.target, management.stop) for p in positions]
 

@@ -54,8 +54,7 @@ def highest_volatility(parameters: HestonParameters, years: float) -> float:
 
 
 def law_of_log_price(parameters: HestonParameters, years: Any, v: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Exact mean and variance of ln(S_T/F_T) from state v: moments of I = integral of v and of the stochastic integral.
-    """
+    """Exact mean and variance of ln(S_T/F_T) from state v; arguments broadcast."""
     _, kappa, theta, sigma, rho = parameters
     t = np.asarray(years, dtype=float)
     e, a = np.exp(-kappa * t), -np.expm1(-kappa * t) / kappa

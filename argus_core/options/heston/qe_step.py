@@ -108,7 +108,7 @@ def _log_correction(xp: Any, c: StepConstants, k: _Moments) -> Any:
 
 
 def next_variance(xp: Any, c: StepConstants, v: Any, uniform: Tail) -> tuple[Any, Any]:
-    """(v', ln E[exp(A v')]) from one uniform number, increasing in it; single precision."""
+    """(v', ln E[exp(A v')]) from one uniform number; single precision. Rising in it, save where (b + Z)^2 folds."""
     k = _moments(xp, c, v)
     p = uniform.probability
     # One logarithm serves both branches: of 4 p (1 - p) for the normal, of (1 - U) / (1 - p0) for the exponential.

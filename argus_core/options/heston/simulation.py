@@ -61,10 +61,10 @@ class Grid(NamedTuple):
 
     @classmethod
     def of(cls, parameters: HestonParameters, years: float, monitors: int, stride: int = 1) -> Grid:
-        """``monitors`` equal intervals in ``years`` of at least ``stride`` steps; more where QE-M needs shorter ones.
-        """
+        """``monitors`` equal intervals in ``years`` of ``stride`` steps; of more where QE-M needs shorter ones."""
         if monitors < 1 or not 0 < years < float("inf"):
             raise ValueError(f"years = {years}, monitors = {monitors}: both must be positive.")
+        parameters.checked()
         dt = years / monitors / stride
         pieces = qe_step.substeps(parameters, dt)
         return cls(monitors, stride * pieces, dt / pieces)
@@ -115,7 +115,12 @@ def _tile(statistic: Statistic, grid: Grid, source: str, dtype: Any, operands: A
         numbers, sequence = drawn(u(0)), lax.iota(jnp.uint32, steps)
 
         def turn(v: Any, numbers: Any, t: Any) -> Any:
-            after, correction = qe_step.next_variance(jnp, constants, v, threefry.tail(jnp, numbers[0], dtype))
+            uniform = threefry.tail(jnp, numbers[0], dtype)
+            if dtype is np.float32:
+                after, correction = qe_step.next_variance(jnp, constants, v, uniform)
+            else:
+                z = threefry.normal(jnp, uniform)
+                after, correction = qe_step.next_variance_of_normal(jnp, constants, v, z, uniform.complement(jnp))
             return after, correction, threefry.normal(jnp, threefry.tail(jnp, numbers[1], dtype)), drawn(t + u(1))
 
     else:

@@ -89,8 +89,7 @@ def tail(xp: Any, word: Any, dtype: Any) -> Tail:
 
 
 def deviation(xp: Any, surprise: Any, distance: Any) -> Any:
-    """|z| in single precision from ``surprise`` = -ln(4 p (1 - p)) and ``distance`` = 1 - 2p of a tail probability p.
-    """
+    """Size of the normal number with tail probability p: ``surprise`` = -ln(4 p (1 - p)), ``distance`` = 1 - 2p."""
     far = surprise >= 5
     moved = xp.where(far, xp.sqrt(surprise) - 3, surprise - surprise.dtype.type(2.5))
     value = xp.where(far, _FAR[0], _CENTRE[0]).astype(surprise.dtype)
