@@ -107,10 +107,12 @@ def heston_chain(
         listed = np.asarray(
             strikes if strikes is not None else forward * np.exp(0.2 * np.sqrt(years) * np.asarray(deviations))
         )
+        upper = listed >= forward
+        outside = heston_price(parameters, forward, listed, years, upper, discount)
+        vol = implied_vol(outside, forward, listed, years, upper, discount)
         for call in (True, False):
-            fair = heston_price(parameters, forward, listed, years, call, discount)
-            outside = heston_price(parameters, forward, listed, years, listed >= forward, discount)
-            vol = implied_vol(outside, forward, listed, years, listed >= forward, discount)
+            inner = discount * (forward - listed) if call else discount * (listed - forward)
+            fair = np.where(upper == call, outside, outside + inner)
             vega = _greeks(spot, forward, listed, years, vol, call, rate, discount)["vega"]
             half = np.maximum(np.nan_to_num(half_spread_vol * vega), smallest_half_spread)
             mid = fair + noise * half * generator.uniform(-1, 1, len(listed))
