@@ -94,7 +94,9 @@ def _implied_vols(workspace: Workspace, symbol: str, day: date) -> pl.DataFrame:
 
 
 def by_snapshot(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """The rows of each receipt, in order."""
+    """The rows of each receipt, in order; none where no chain was ever received (a frame without columns)."""
+    if frame.is_empty():
+        return
     yield from frame.sort("recv_ts", maintain_order=True).partition_by("recv_ts", maintain_order=True)
 
 
