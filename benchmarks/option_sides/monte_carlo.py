@@ -1,7 +1,7 @@
 """G3, G5, G6, G7: Heston Monte Carlo beside QuantLib's QE-M of the same run.
 
-The machine may be shared: speeds are path-steps per CPU second, best of several. The threads share nothing, so that two
-idle cores should do twice that per second of wall time; that figure is computed, and what the run's clock said is beside.
+The machine may be shared: speeds are path-steps per CPU second, best of several. The threads share nothing, so that
+two idle cores should do twice that per second of wall time. That figure is computed; the run's own clock stands beside.
 """
 
 from __future__ import annotations

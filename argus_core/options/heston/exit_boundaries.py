@@ -54,13 +54,19 @@ class _States(NamedTuple):
 
 
 def _marks(position: SimulatedPosition, market: Market, table: MarkTable, at: _States, x: np.ndarray) -> np.ndarray:
-    """Cost to close at log prices ``x`` (rows, n), linear in the volatility between two nodes of the table."""
-    value = _node_marks(position, market, table, at.close, at.node, x)
-    between = np.nonzero(at.share > 0)[0]
-    if len(between):
-        upper = _node_marks(position, market, table, at.close[between], at.node[between] + 1, x[between])
-        value[between] += at.share[between, None] * (upper - value[between])
-    return value
+    """Cost to close at log prices ``x`` (rows, n), cubic in the volatility between the nodes of the table."""
+    if not at.share.any():
+        return _node_marks(position, market, table, at.close, at.node, x)
+    first = np.clip(at.node - 1, 0, table.low.shape[1] - 4)
+    t = at.node + at.share - first
+    weights = (
+        -(t - 1) * (t - 2) * (t - 3) / 6,
+        t * (t - 2) * (t - 3) / 2,
+        -t * (t - 1) * (t - 3) / 2,
+        t * (t - 1) * (t - 2) / 6,
+    )
+    parts = [_node_marks(position, market, table, at.close, first + k, x) for k in range(4)]
+    return sum((w[:, None] * part for w, part in zip(weights, parts, strict=True)), np.zeros_like(x))
 
 
 def _node_marks(
@@ -181,12 +187,13 @@ def exit_boundaries(
     closes, variances = table.low.shape
     close, node = (a.reshape(-1) for a in np.meshgrid(np.arange(closes), np.arange(variances), indexing="ij"))
     coarse = _regions(position, market, table, _States(close, node, np.zeros(len(node))), low, high)
-    # Where the regions differ between two nodes (a region opens there, steeply) every cell between them is solved.
+    # Where a region opens between two nodes its edges are steep: every cell there and beside is solved.
     place = (np.arange(FINE) + 0.5) / FINE * (variances - 1)
     left = np.minimum(place.astype(int), variances - 2)
     share = place - left
     labels = coarse.labels.reshape(closes, variances, -1)
-    mixed = np.any(labels[:, left] != labels[:, left + 1], axis=-1)
+    opening = np.pad(np.any(labels[:, 1:] != labels[:, :-1], axis=-1), ((0, 0), (1, 1)))
+    mixed = (opening[:, :-2] | opening[:, 1:-1] | opening[:, 2:])[:, left]
     close, cell = np.nonzero(mixed)
     solved = _regions(position, market, table, _States(close, left[cell], share[cell]), low, high)
 
