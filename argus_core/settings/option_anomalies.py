@@ -55,7 +55,7 @@ class AnomalySettings(Settings):
     )
     fee: float = Field(0.65, ge=0, description="dollars per contract traded")
     multiplier: float = Field(100.0, gt=0, description="shares per contract")
-    rate_error: float = Field(0.002, ge=0, description="what a discount rate may be wrong by: boxes, vertical spreads")
+    rate_error: float = Field(0.005, ge=0, description="what a discount rate may be wrong by: boxes, vertical spreads")
     snapshots: int = Field(5, ge=1, description="persistence counts the last so many snapshots, this one included")
     min_persistence: int = Field(2, ge=1, description="a flag in fewer of them is told as information only")
     max_age_seconds: float = Field(900.0, gt=0, description="a flag on an older quote is told as information only")

@@ -93,7 +93,7 @@ def executable_arbitrage(
     for right in ("C", "P"):
         found += _calendars([chain for chain in chains if chain.right == right], american, errors)
     for call, put in _pairs(chains):
-        found += _american_parity(call, put, spot, errors) if american else _boxes(call, put, rate_error)
+        found += _american_parity(call, put, spot, errors, rate_error) if american else _boxes(call, put, rate_error)
     paid = [
         replace(trade, net_edge=trade.edge * multiplier - fee * sum(abs(quantity) for _, quantity in trade.legs))
         for trade in found
@@ -324,29 +324,34 @@ def _boxes(call: _Chain, put: _Chain, rate_error: float) -> Iterator[Trade]:
     middle = float(np.median(0.5 * (cost + gain)[known]))
     cost, gain = np.where(np.isfinite(cost), cost, np.inf), np.where(np.isfinite(gain), gain, -np.inf)
     why = "a synthetic forward bought at one strike and sold at another is worth a fixed amount at expiry"
+    unsure = call.discount * rate_error * call.years * np.abs(common[:, None] - common[None, :])
+    net = gain[:, None] - cost[None, :] - unsure  # sold, bought
     for _ in range(len(common)):
-        bought, sold = int(np.argmin(cost)), int(np.argmax(gain))
-        edge = float(gain[sold] - cost[bought])
-        if not edge > call.smallest:
+        sold, bought = (int(i) for i in np.unravel_index(int(np.argmax(net)), net.shape))
+        if not net[sold, bought] > call.smallest:
             return
-        if edge > call.discount * rate_error * call.years * abs(common[sold] - common[bought]):
-            contracts = (
-                (call, at_call[bought], 1.0),
-                (put, at_put[bought], -1.0),
-                (call, at_call[sold], -1.0),
-                (put, at_put[sold], 1.0),
-            )
-            yield _of_legs("parity", contracts, edge, why)
+        contracts = (
+            (call, at_call[bought], 1.0),
+            (put, at_put[bought], -1.0),
+            (call, at_call[sold], -1.0),
+            (put, at_put[sold], 1.0),
+        )
+        yield _of_legs("parity", contracts, float(gain[sold] - cost[bought]), why)
         at_fault = sold if gain[sold] - middle > middle - cost[bought] else bought
-        cost[at_fault], gain[at_fault] = np.inf, -np.inf
+        net[at_fault, :], net[:, at_fault] = -np.inf, -np.inf
 
 
-def _american_parity(call: _Chain, put: _Chain, spot: float | None, errors: dict[object, float]) -> Iterator[Trade]:
-    """discount F - K <= C - P <= S - discount K: the discounted forward is the spot less dividends."""
+def _american_parity(
+    call: _Chain, put: _Chain, spot: float | None, errors: dict[object, float], rate_error: float
+) -> Iterator[Trade]:
+    """discount F - K <= C - P <= S - discount K: the discounted forward is the spot less dividends, so that a spot
+    below it is an old one. A forward implied near the money with a wrong rate is off, at a far strike, by rate x time
+    x distance."""
     if not np.isfinite(call.forward):
         return
     common, at_call, at_put = np.intersect1d(call.strike, put.strike, return_indices=True)
-    slack = 3.0 * call.discount * errors.get(call.expiry_ts, 0.0) + call.smallest
+    unsure = call.discount * rate_error * call.years * np.abs(common - call.forward)
+    slack = 3.0 * call.discount * errors.get(call.expiry_ts, 0.0) + call.smallest + unsure
     low = call.discount * call.forward - common - (call.ask[at_call] - put.bid[at_put])
     for i in np.flatnonzero(low > slack):
         legs = ((call, at_call[i], 1.0), (put, at_put[i], -1.0))
@@ -358,7 +363,7 @@ def _american_parity(call: _Chain, put: _Chain, spot: float | None, errors: dict
         )
     if spot is None:
         return
-    high = call.bid[at_call] - put.ask[at_put] - (spot - call.discount * common)
+    high = call.bid[at_call] - put.ask[at_put] - (max(spot, call.discount * call.forward) - call.discount * common)
     for i in np.flatnonzero(high > slack):
         legs = ((call, at_call[i], -1.0), (put, at_put[i], 1.0))
         yield _of_legs(

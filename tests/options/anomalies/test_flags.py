@@ -10,9 +10,15 @@ import pytest
 from argus_core.options.anomalies import find_anomalies, stale_contracts
 from argus_core.options.schemas import Anomalies
 from argus_core.settings.option_anomalies import AnomalySettings
-from tests.options.anomalies.planted import bumped, clean, with_arbitrage
+from tests.options.anomalies.planted import DAYS, NOISE, bumped, with_arbitrage
+from tests.options.anomalies.planted import clean as whole
 
 SETTINGS = AnomalySettings()
+
+
+def clean(seed: int) -> pl.DataFrame:
+    """Five expiries."""
+    return whole(seed, NOISE, DAYS[::4])
 
 
 def at(vols: pl.DataFrame, minutes: int) -> pl.DataFrame:

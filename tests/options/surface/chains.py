@@ -15,12 +15,14 @@ from argus_core.options.forwards import forwards_of
 from argus_core.options.implied_vols import implied_vols_of
 from argus_core.options.schemas import ImpliedVols
 from argus_core.settings import Instrument
-from argus_core.settings.option_chains import HygieneSettings, OptionChainSettings
+from argus_core.settings.option_chains import ForwardSettings, HygieneSettings, OptionChainSettings
 
 RECV = datetime(2026, 8, 3, 20, 15, tzinfo=UTC)
 #: Evening files: quotes of 16:15 received hours later.
 REAL = OptionChainSettings(
-    rate=0.037, hygiene=HygieneSettings(max_quote_age_seconds=40_000, max_lag_seconds=40_000, reject_locked=True)
+    rate=0.042,
+    forwards=ForwardSettings(discount="parity"),
+    hygiene=HygieneSettings(max_quote_age_seconds=40_000, max_lag_seconds=40_000, reject_locked=True),
 )
 
 

@@ -53,7 +53,7 @@ def slow_edges(vols: pl.DataFrame, discount: float) -> dict[str, float]:
     return best
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 10**6), american=st.booleans())
 def test_the_hull_finds_the_best_edge_of_all_pairs_and_triples(seed, american):
     rng = np.random.default_rng(seed)
@@ -132,7 +132,7 @@ def test_european_parity_is_a_box_and_names_the_strike_at_fault():
     assert len(boxes) == 1
     assert {call["contract"], put["contract"]} <= {contract for contract, _ in boxes[0].legs}
     assert boxes[0].edge == pytest.approx(0.3, abs=0.05)
-    assert [t for t in executable_arbitrage(bad, american=False, rate_error=1.0) if t.kind == "parity"] == []
+    assert [t for t in executable_arbitrage(bad, american=False, rate_error=10.0) if t.kind == "parity"] == []
 
 
 def test_american_parity_has_room_for_early_exercise():
