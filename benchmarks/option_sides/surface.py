@@ -131,9 +131,8 @@ def _row(name: str, ours: float, peer: float | None, goal: str, reached: bool) -
 def main() -> None:
     for row in rows():
         ratio = "-" if row["ratio"] is None else f"{row['ratio']:.3g}"
-        print(
-            f"{row['name']:<50} {row['ours']:>8} {row['peer'] or '-':>20} {ratio:>6}  {row['goal']:<16} {row['reached']}"
-        )
+        peer = row["peer"] or "-"
+        print(f"{row['name']:<50} {row['ours']:>8} {peer:>18} {ratio:>6}  {row['goal']:<16} {row['reached']}")
 
 
 if __name__ == "__main__":
