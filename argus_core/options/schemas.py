@@ -100,6 +100,52 @@ class SurfaceSlices(_Snapshot):
     svi_min_g = dy.Float64(nullable=True)  # below 0: the raw slice has butterfly arbitrage
 
 
+class IvFeatures(_Snapshot):
+    """One row per snapshot: the surface at constant maturities of 30 and 60 calendar days, and the variance premium.
+
+    Volatilities are annualised fractions (365 days). A null says in ``reason`` why.
+    """
+
+    available_at = dy.Datetime(time_unit="us", time_zone="UTC", nullable=False)  # recv_ts
+    n_expiries = dy.Int32(nullable=False)  # of the surface
+    iv_30 = dy.Float64(nullable=True)  # at the forward
+    iv_60 = dy.Float64(nullable=True)
+    iv_rr25_30 = dy.Float64(nullable=True)  # iv of the 25-delta call less that of the put
+    iv_rr25_60 = dy.Float64(nullable=True)
+    iv_bf25_30 = dy.Float64(nullable=True)  # their mean less iv at the forward
+    iv_bf25_60 = dy.Float64(nullable=True)
+    iv_skew_30 = dy.Float64(nullable=True)  # d iv / d ln(strike/forward) at the forward
+    iv_term_slope = dy.Float64(nullable=True)  # iv_60 - iv_30
+    iv_strip_variance_30 = dy.Float64(nullable=True)  # model-free variance, annualised; its root is like the VIX
+    expected_vol_30 = dy.Float64(nullable=True)  # root of the expected realised variance of the same window
+    variance_premium_30 = dy.Float64(nullable=True)  # implied less expected realised variance, annualised
+    vol_premium_30 = dy.Float64(nullable=True)  # the same of their roots
+    implied_by = dy.String(nullable=True)  # of the premium: strip or atm
+    realised_by = dy.String(nullable=True)  # har or window
+    realised_available_at = dy.Datetime(time_unit="us", time_zone="UTC", nullable=True)
+    reason = dy.String(nullable=True)
+
+
+#: Columns of `IvFeatures` in the decision frame, by their name there.
+IV_FRAME_COLUMNS = {
+    name: name
+    for name in (
+        "iv_30",
+        "iv_60",
+        "iv_rr25_30",
+        "iv_rr25_60",
+        "iv_bf25_30",
+        "iv_bf25_60",
+        "iv_skew_30",
+        "iv_term_slope",
+        "iv_strip_variance_30",
+        "expected_vol_30",
+        "variance_premium_30",
+        "vol_premium_30",
+    )
+} | {"recv_ts": "iv_recv_ts"}
+
+
 class Anomalies(_Snapshot):
     """One row per flag."""
 

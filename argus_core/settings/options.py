@@ -5,6 +5,8 @@ from __future__ import annotations
 from pydantic import Field
 
 from argus_core.settings.document import Settings
+from argus_core.settings.iv_features import IvFeatureSettings
+from argus_core.settings.option_anomalies import AnomalySettings
 from argus_core.settings.option_calibration import HestonCalibrationSettings
 from argus_core.settings.option_chains import OptionChainSettings
 from argus_core.settings.option_profit import ProfitSettings
@@ -25,5 +27,7 @@ class OptionSettings(Settings):
     snapshots: SnapshotSettings = SnapshotSettings()
     chains: OptionChainSettings = OptionChainSettings()
     surface: SurfaceSettings = SurfaceSettings()
+    features: IvFeatureSettings = IvFeatureSettings()
+    anomalies: AnomalySettings = AnomalySettings()
     heston: HestonCalibrationSettings = HestonCalibrationSettings()
     profit: ProfitSettings = ProfitSettings()
