@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from argus_core.options.black import black_delta, implied_vol
+from argus_core.options.greeks import greeks
+from argus_core.options.normalised_black import implied_vols
 from argus_core.options.tape import OptionSnapshot
 
 #: Hour at which an expiry's life ends: the regular close in New York.
@@ -33,7 +34,8 @@ class ExpirySlice:
         years: calendar time to 16:00 New York of the expiry, in years of 365 days.
         forward: implied by put-call parity; NaN where no strike has both sides quoted.
         contract, strike, call, bid, ask, bid_size, ask_size, iv, delta, open_interest: one entry per contract.
-            iv is a fraction; delta is signed (puts negative).
+            iv is a fraction, of the mid; delta is signed (puts negative), per unit of spot where the chain names
+            one, else of the forward.
         age: seconds from the time at which each quote stood to the receipt; NaN where unknown.
     """
 
@@ -80,10 +82,12 @@ def implied_forward(strike: Floats, call_mid: Floats, put_mid: Floats, discount:
 
 
 def expiry_slice(snapshot: OptionSnapshot, expiry: date, *, rate: float = 0.0) -> ExpirySlice:
-    """Analyse one expiry of ``snapshot``; the column iv is used where given, computed from the mid where null.
+    """Analyse one expiry of ``snapshot``: volatilities of its own prices, and greeks at them.
 
-    An American contract in the money inverts to a volatility that is too high; selection uses contracts out of the
-    money only, where the bias is below .002 at 45 days.
+    A mid that has a volatility is inverted by `argus_core.options.normalised_black`, whatever the provider says: its
+    forward, its clock and its unit may be others. What has none (no bid, no forward, outside the bounds) keeps the
+    provider's volatility and delta, where it gives them. An American contract in the money inverts to a volatility
+    that is too high; selection uses contracts out of the money only, where the bias is below .002 at 45 days.
 
     Args:
         rate: continuously compounded interest for discounting.
@@ -116,15 +120,14 @@ def _analyse(snapshot: OptionSnapshot, expiry: date, rate: float) -> ExpirySlice
         side[np.searchsorted(strikes, c["strike"][call == right])] = mid[call == right]
         sides.append(side)
     forward = implied_forward(strikes, sides[0], sides[1], discount)
-    iv = c["iv"].copy()
+    own = implied_vols(mid, forward, c["strike"], years, call, discount).iv
+    priced = np.isfinite(own)
     with np.errstate(invalid="ignore"):
-        missing = ~(iv > 0)
-    if missing.any():
-        iv[missing] = implied_vol(mid[missing], forward, c["strike"][missing], years, call[missing], discount)
-    delta = c["delta"].copy()
-    missing = ~np.isfinite(delta)
-    if missing.any():
-        delta[missing] = black_delta(forward, c["strike"][missing], years, iv[missing], call[missing], discount)
+        iv = np.where(priced, own, np.where(c["iv"] > 0, c["iv"], np.nan))
+        spots = c["underlying_price"][c["underlying_price"] > 0]
+    spot = float(np.median(spots)) if len(spots) else None
+    delta = greeks(forward, c["strike"], years, iv, call, discount, spot=spot).delta
+    delta = np.where(priced | np.isnan(c["delta"]), delta, c["delta"])
     return ExpirySlice(
         expiry,
         (expiry - today).days,

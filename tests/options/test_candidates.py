@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date, timedelta
 from functools import lru_cache
 from itertools import product
@@ -12,7 +13,7 @@ import polars as pl
 import pytest
 
 from argus_core.calendar import load_calendar
-from argus_core.options import OptionTape, select_vertical
+from argus_core.options import OptionTape, select_calendar, select_iron_condor, select_straddle, select_vertical
 from argus_core.options.candidates import Candidates, candidates_of
 from argus_core.options.forwards import forwards_of
 from argus_core.options.implied_vols import implied_vols_of
@@ -133,23 +134,30 @@ def test_verticals_are_those_of_a_slow_search():
     assert set(found.kept["candidate"]) == expected
 
 
-def test_pickers_of_the_replay_choose_from_the_same_list():
-    made = black_chain(days=(11, 30, 46), noise=1.0).quotes
-    shot = OptionTape(made).snapshots[0]
-    for right in "PC":
-        picked = select_vertical(
-            shot,
-            right=right,
-            short_delta=0.25,
-            target_days=30,
-            min_days=10,
-            max_days=60,
-            width=2.0,
-            liquidity=Liquidity(0.25),
-        )
-        name = " ".join(f"{'+' if leg.quantity > 0 else '-'}{leg.contract}" for leg in picked.legs)
-        row = whole().kept.filter(pl.col("candidate") == name).row(0, named=True)
-        assert row["price"] == pytest.approx(picked.price)
+DAYS = {"target_days": 30, "min_days": 10, "max_days": 60, "liquidity": Liquidity(WANT.max_spread)}
+
+
+@pytest.mark.parametrize("delta", [0.15, 0.2, 0.25, 0.3, 0.4])
+def test_pickers_of_the_replay_choose_from_the_same_list(delta):
+    shot = OptionTape(black_chain(days=(11, 30, 46), noise=1.0).quotes).snapshots[0]
+    near = {"near_days": 11, "far_days": 46, "tolerance_days": 3, "liquidity": DAYS["liquidity"]}
+    picked = [
+        *(select_vertical(shot, right=right, short_delta=delta, width=2.0, **DAYS) for right in "PC"),
+        select_straddle(shot, **DAYS),
+        *(select_calendar(shot, right=right, **near) for right in "PC"),
+    ]
+    condor = select_iron_condor(shot, short_delta=delta, width=2.0, **DAYS)
+    # A condor of the list joins the verticals whose deltas are nearest: the picked one is two verticals of the list.
+    picked += [replace(condor, legs=condor.legs[:2]), replace(condor, legs=condor.legs[2:])]
+    listed = {row["candidate"]: row for row in whole().kept.to_dicts()}
+    for structure in picked:
+        name = " ".join(f"{'+' if leg.quantity > 0 else '-'}{leg.contract}" for leg in structure.legs)
+        assert name in listed, name
+        if len(structure.deltas) == len(structure.legs):
+            row = listed[name]
+            assert row["price"] == pytest.approx(structure.price)
+            # The list discounts at its own rate, the picker at none.
+            assert row["delta"] == pytest.approx(structure.delta, abs=0.02)
 
 
 def test_rank_is_by_the_cost_of_crossing_and_says_why():

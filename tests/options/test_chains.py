@@ -8,16 +8,21 @@ import numpy as np
 import polars as pl
 import pytest
 
+from argus_core.calendar import load_calendar
 from argus_core.options import (
     OptionTape,
     atm_vol,
     atm_vol_at,
     expiries,
     expiry_slice,
+    forwards_of,
     implied_forward,
+    implied_vols_of,
 )
 from argus_core.options.black import black_delta
 from argus_core.options.selection import Liquidity, select_vertical
+from argus_core.settings import Instrument
+from argus_core.settings.option_chains import OptionChainSettings
 from tests.replay.quotes import at, chain, quotes
 
 NEAR, FAR = date(2025, 2, 24), date(2025, 3, 20)
@@ -86,11 +91,46 @@ def test_volatility_and_delta_are_computed_where_the_chain_has_none():
     assert expiry_slice(shot, NEAR) is part
 
 
-def test_a_given_volatility_wins_over_the_computed_one():
-    given = chain(at("03 15:00"), [NEAR]).with_columns(iv=pl.lit(0.5), delta=pl.lit(0.1))
-    part = expiry_slice(snapshot(given), NEAR)
-    assert set(part.iv) == {0.5}
-    assert set(part.delta) == {0.1}
+def test_the_own_volatility_wins_and_the_provider_is_asked_only_where_no_price_gives_one():
+    bare = chain(at("03 15:00"), [NEAR])
+    # A provider in percent: nothing of it may get in where a price speaks.
+    given = bare.with_columns(
+        iv=pl.lit(50.0), delta=pl.lit(0.1), bid=pl.when(pl.col("strike") > 118).then(0.0).otherwise("bid")
+    )
+    part, own = (expiry_slice(snapshot(frame), NEAR) for frame in (given, bare))
+    silent = part.strike > 118
+    unpriced = np.isnan(own.iv) | silent
+    assert unpriced.sum() < len(unpriced) / 2
+    np.testing.assert_array_equal(part.iv[~unpriced], own.iv[~unpriced])
+    np.testing.assert_array_equal(part.delta[~unpriced], own.delta[~unpriced])
+    assert set(part.iv[unpriced]) == {50.0}
+    assert set(part.delta[unpriced]) == {0.1}
+
+
+def test_without_any_forward_the_provider_is_all_there_is():
+    calls = chain(at("03 15:00"), [NEAR]).filter(pl.col("right") == "C")
+    part = expiry_slice(snapshot(calls.with_columns(iv=pl.lit(0.2), delta=pl.lit(0.4))), NEAR)
+    assert np.isnan(part.forward)
+    assert set(part.iv) == {0.2}
+    assert set(part.delta) == {0.4}
+    assert np.isnan(expiry_slice(snapshot(calls), NEAR).iv).all()
+
+
+def test_volatility_and_delta_are_those_of_the_option_tables():
+    """The same kernel, the same greeks: a European chain without carry gives `implied_vols_of`'s numbers."""
+    quoted = chain(at("03 15:00"), [NEAR, FAR], vol=0.3, half_spread=0.01)
+    instrument = Instrument(symbol="SPY", asset_class="index")
+    settings = OptionChainSettings()
+    calendar = load_calendar("XNYS")
+    rows = implied_vols_of(quoted, forwards_of(quoted, instrument, calendar, settings), instrument, calendar, settings)
+    rate = settings.rate_on(date(2025, 2, 3))
+    for expiry in (NEAR, FAR):
+        table = rows.filter((pl.col("expiry") == expiry) & pl.col("used")).sort("strike", "right")
+        part = expiry_slice(snapshot(quoted), expiry, rate=rate)
+        at_rows = [part.contract.index(name) for name in table["contract"]]
+        assert len(at_rows) > 10
+        np.testing.assert_allclose(part.iv[at_rows], table["iv_mid"], atol=2e-3)
+        np.testing.assert_allclose(part.delta[at_rows], table["delta"], atol=2e-3)
 
 
 def test_atm_volatility_is_interpolated_in_total_variance():
@@ -111,7 +151,7 @@ def test_a_spread_is_chosen_by_days_delta_and_width():
     found = select_vertical(shot, **WISH)
     part = expiry_slice(shot, NEAR)
     puts = ~part.call
-    best = part.strike[puts][np.argmin(np.abs(part.delta[puts] + 0.25))]
+    best = part.strike[puts][np.nanargmin(np.abs(part.delta[puts] + 0.25))]
     assert (found.legs[0].expiry, found.legs[0].strike, found.width) == (NEAR, best, 5.0)
     short, long = (shot.quote(leg.contract) for leg in found.legs)
     assert found.credit == pytest.approx(short.bid - long.ask)
