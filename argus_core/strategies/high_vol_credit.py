@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Sequence
+from datetime import datetime
 from math import isfinite
 from typing import Any, ClassVar, Literal
 
@@ -24,6 +25,9 @@ class HighVolCreditParams(Params):
     structure: Literal["iron_condor", "put_spread"] = Field("iron_condor", description="what is sold")
     trigger: Literal["percentile", "regime", "both"] = Field(
         "percentile", description="percentile: of the ATM volatilities seen so far; regime: vol_regime HIGH or SPIKE"
+    )
+    iv_source: Literal["surface", "chain"] = Field(
+        "surface", description="surface: iv_30 or iv_60 of the frame, by iv_days; chain: of the snapshot's own quotes"
     )
     iv_days: float = Field(30.0, gt=3, le=365, description="calendar days of the ATM implied volatility")
     min_percentile: float = Field(0.8, ge=0, le=1, description="least share of earlier snapshots below today's")
@@ -52,15 +56,19 @@ class HighVolCreditParams(Params):
             )
         if self.dte_exit >= self.min_days:
             raise ValueError(f"dte_exit {self.dte_exit} must be below min_days {self.min_days}")
+        if self.iv_source == "surface" and self.iv_days not in (30.0, 60.0):
+            raise ValueError(f"iv_days {self.iv_days:g} must be 30 or 60, the frame's columns; or set iv_source: chain")
         return self
 
 
 class HighVolCredit(CallbackStrategy):
     """Sells an iron condor or put spread at a new snapshot when volatility is high and off its recent peak.
 
-    High: the ATM volatility exceeds ``min_percentile`` of all snapshots seen before, or the rule regime says so.
-    Falling: it is ``min_fall`` below the highest of the last ``falling_from`` snapshots. Waiting costs part
-    of the premium and avoids selling into the rise. Exits as `VRPCreditSpread`'s.
+    Volatility is that of the arbitrage-free surface at a constant maturity (``iv_30`` of the frame), known from the
+    receipt of its chain on, or that of the snapshot's own quotes at the forward. High: it exceeds ``min_percentile`` of
+    all snapshots seen before, or the rule regime says so. Falling: it is ``min_fall`` below the highest of the last
+    ``falling_from`` snapshots. Waiting costs part of the premium and avoids selling into the rise. Exits as
+    `VRPCreditSpread`'s.
 
     Warning: what is high is judged by a short past; after a quiet start every rise looks extreme.
     """
@@ -79,6 +87,7 @@ class HighVolCredit(CallbackStrategy):
     def __init__(self, params: HighVolCreditParams) -> None:
         super().__init__(params)
         self._snapshot_seen = -1
+        self._surface_seen: datetime | None = None
         self._ranked: list[float] = []
         self._recent: deque[float] = deque(maxlen=params.falling_from)
 
@@ -99,8 +108,8 @@ class HighVolCredit(CallbackStrategy):
 
     def _calms_down(self, view: BarView, snapshot: OptionSnapshot) -> bool:
         """Whether volatility is high and falling; takes the snapshot into the past."""
-        p, now = self.params, atm_vol_at(snapshot, self.params.iv_days)
-        if not isfinite(now):
+        p, now = self.params, self._volatility(view, snapshot)
+        if now is None or not isfinite(now):
             return False
         seen, below = len(self._ranked), bisect_left(self._ranked, now)
         falling = seen > 0 and now <= max(self._recent) * (1.0 - p.min_fall)
@@ -109,6 +118,23 @@ class HighVolCredit(CallbackStrategy):
         high = seen >= p.min_snapshots and below >= p.min_percentile * seen
         wild = view.value("vol_regime") in ("HIGH", "SPIKE")
         return falling and {"percentile": high, "regime": wild, "both": high and wild}[p.trigger]
+
+    def _volatility(self, view: BarView, snapshot: OptionSnapshot) -> float | None:
+        """ATM volatility of this snapshot; None where it is not known, or where the surface is one seen before."""
+        days = self.params.iv_days
+        if self.params.iv_source == "chain":
+            return atm_vol_at(snapshot, days)
+        try:
+            now, received = view.value(f"iv_{days:g}"), view.value("iv_recv_ts")
+        except KeyError as error:
+            raise ValueError(
+                f"HighVolCredit: iv_source surface needs the columns iv_{days:g} and iv_recv_ts of a decision frame "
+                f"(docs/packs.md). Seal the pack again or set iv_source: chain. {error.args[0]}"
+            ) from None
+        if received == self._surface_seen:
+            return None
+        self._surface_seen = received
+        return now
 
     def _structure(self, view: BarView, snapshot: OptionSnapshot) -> Structure | None:
         p = self.params

@@ -1,4 +1,4 @@
-"""Sell put spreads while implied volatility pays a premium over realised volatility."""
+"""Sell put spreads while the market pays more for variance than it is expected to deliver."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from argus_core.options.chains import atm_vol_at
 from argus_core.options.selection import Liquidity, Structure, select_vertical
+from argus_core.options.tape import OptionSnapshot
 from argus_core.strategies.credit import credit_exits
 from argus_core.strategies.family import Family
 from argus_core.strategies.interface import BarView, CallbackStrategy, Intent, Params
@@ -22,10 +23,18 @@ _LIQUIDITY_ORDER = ("DRIED", "LOW", "NORMAL", "HIGH")
 class VRPCreditSpreadParams(Params):
     """Parameters of `VRPCreditSpread`. Volatilities are annualised fractions, money is dollars per share."""
 
-    min_vrp: float = Field(0.02, description="least ATM implied minus realised volatility")
-    iv_days: float = Field(30.0, gt=3, description="calendar days of the ATM implied volatility")
+    min_vrp: float = Field(0.02, description="least implied minus realised volatility, of either premium_source")
+    premium_source: Literal["variance", "vol"] = Field(
+        "variance",
+        description="variance: vol_premium_30 of the frame, both sides over the next 30 days; vol: ATM implied of the "
+        "chain at iv_days minus realised volatility of rv_source",
+    )
+    max_premium_age_days: float = Field(
+        4.0, gt=0, le=30, description="oldest receipt of the chain behind premium_source variance"
+    )
+    iv_days: float = Field(30.0, gt=3, description="vol: calendar days of the ATM implied volatility")
     rv_source: Literal["outcome", "history"] = Field(
-        "outcome", description="outcome: newest OK outcome of rv_horizon; history: daily closes of the frame"
+        "outcome", description="vol: outcome: newest OK outcome of rv_horizon; history: daily closes of the frame"
     )
     rv_horizon: int = Field(86_400, gt=0, description="seconds; one of the configured outcome horizons")
     rv_days: int = Field(20, ge=5, description="daily returns of rv_source history")
@@ -60,15 +69,21 @@ class VRPCreditSpreadParams(Params):
 
 
 class VRPCreditSpread(CallbackStrategy):
-    """Sells a put spread where ATM implied less realised volatility exceeds ``min_vrp`` and the regimes allow it.
+    """Sells a put spread where implied less realised volatility exceeds ``min_vrp`` and the regimes allow it.
 
     It looks once at every new chain snapshot: between snapshots nothing that an option order could trade on changes.
-    A regime that is not known blocks entries. Implied and realised volatility are compared over about the same
-    month: 30 calendar days at 365 a year are 21 sessions at 252. Every exit names its position; the engine closes
-    at bid and ask, or settles at expiry.
+    A regime that is not known blocks entries, and so does a premium that is not known. Every exit names its position;
+    the engine closes at bid and ask, or settles at expiry.
 
-    Warning: realised volatility from ``rv_source="outcome"`` rests on one window of ``rv_horizon``; a single day is
-    a noisy estimate of the month that the option covers.
+    The premium is ``vol_premium_30``: root of the model-free variance of the next 30 days less root of the variance
+    that is expected of the sessions inside them, nights included, both annualised over the same 365 days. Its sign is
+    that of the variance premium; the threshold is in volatility. ``premium_source="vol"`` compares the ATM volatility
+    of the chain with a past realised volatility instead, over about the same month: 30 calendar days at 365 a year are
+    21 sessions at 252.
+
+    Warning: the variance premium rests on at least 22 sessions of bars before the pack; where the lake has fewer it is
+    null and nothing is sold. Realised volatility from ``rv_source="outcome"`` rests on one window of ``rv_horizon``; a
+    single day is a noisy estimate of the month that the option covers.
     """
 
     family = Family(name="volatility_premium", needs_options=True, max_swept_parameters=5, max_trades_per_day=3)
@@ -101,12 +116,8 @@ class VRPCreditSpread(CallbackStrategy):
         p, snapshot = self.params, view.snapshot()
         if snapshot is None or not self._regimes_allow(view):
             return None
-        realised = self._realised(view)
-        # A volatility of zero is a market that did not trade, not a calm one.
-        if realised is None or not isfinite(realised) or realised <= 0.0:
-            return None
-        implied = atm_vol_at(snapshot, p.iv_days)
-        if not isfinite(implied) or implied - realised <= p.min_vrp:
+        premium = self._premium(view, snapshot)
+        if premium is None or not premium > p.min_vrp:
             return None
         spread = select_vertical(
             snapshot,
@@ -133,6 +144,27 @@ class VRPCreditSpread(CallbackStrategy):
             and trend != p.avoid_trend
             and _LIQUIDITY_ORDER.index(liquidity) >= _LIQUIDITY_ORDER.index(p.min_liquidity)
         )
+
+    def _premium(self, view: BarView, snapshot: OptionSnapshot) -> float | None:
+        """Implied less realised volatility known now; None or NaN where a side is not known."""
+        p = self.params
+        if p.premium_source == "variance":
+            try:
+                premium, received = view.value("vol_premium_30"), view.value("iv_recv_ts")
+            except KeyError as error:
+                raise ValueError(
+                    "VRPCreditSpread: premium_source variance needs the columns vol_premium_30 and iv_recv_ts of a "
+                    f"decision frame (docs/packs.md). Seal the pack again or set premium_source: vol. {error.args[0]}"
+                ) from None
+            if premium is None or received is None:
+                return None
+            age = view.now_us / 1e6 - received.timestamp()
+            return premium if age <= p.max_premium_age_days * 86_400 else None
+        realised = self._realised(view)
+        # A volatility of zero is a market that did not trade, not a calm one.
+        if realised is None or not isfinite(realised) or realised <= 0.0:
+            return None
+        return atm_vol_at(snapshot, p.iv_days) - realised
 
     def _realised(self, view: BarView) -> float | None:
         """Realised volatility known now, or None."""

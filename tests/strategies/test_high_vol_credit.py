@@ -37,7 +37,7 @@ def chains(vols: tuple[float, ...], **arguments) -> pl.DataFrame:
 
 
 def run(vols=PEAK, frame: pl.DataFrame | None = None, options: pl.DataFrame | None = None, **params):
-    values = {"min_snapshots": 3, "width": 0.05, "min_credit_ratio": 0.05, **params}
+    values = {"iv_source": "chain", "min_snapshots": 3, "width": 0.05, "min_credit_ratio": 0.05, **params}
     options = chains(vols) if options is None else options
     frame = market(len(vols) + 1) if frame is None else frame
     etf, execution = Instrument(symbol="SPY", asset_class="etf"), ExecutionSettings()
@@ -138,6 +138,44 @@ def test_it_is_bought_back_at_its_target_and_its_stop():
     assert short.trades["exit_reason"].to_list()[0] == "time"
 
 
+def surfaces(vols: tuple[float | None, ...], received: tuple[int, ...] | None = None) -> pl.DataFrame:
+    """A market whose ``iv_30`` of a day is known from the bar that ends at 16:00 on; ``received``: day of its chain."""
+    frame = market(len(vols) + 1)
+    names = received or tuple(range(3, 3 + len(vols)))
+    row = pl.int_range(pl.len())
+    # 14:30 and half hours: the bar that ends at 16:00 is the third of a day.
+    number = (row - 2) // 13
+    table = pl.DataFrame(
+        {
+            "number": list(range(len(vols))),
+            "iv_30": pl.Series(vols, dtype=pl.Float64),
+            "iv_recv_ts": pl.Series([at(f"{day:02d} 16:00") for day in names], dtype=pl.Datetime("us", "UTC")),
+        }
+    )
+    keyed = frame.with_columns(number=number.clip(upper_bound=len(vols) - 1).cast(pl.Int64))
+    return keyed.join(table, on="number", how="left", maintain_order="left").drop("number")
+
+
+def test_the_surface_of_the_frame_can_rank_instead_of_the_chain():
+    flat = chains((0.3,) * 6)
+    # The chains never move: only the frame's volatility says high and falling.
+    result = run(frame=surfaces(PEAK), options=flat, iv_source="surface", min_percentile=0.75, min_fall=0.1)
+    assert days(result) == [7]
+    assert days(run(frame=surfaces(PEAK), options=flat, min_percentile=0.75, min_fall=0.1)) == []
+    assert days(run(frame=surfaces((None,) * 6), options=flat, iv_source="surface")) == []
+
+
+def test_a_surface_seen_before_is_not_counted_twice():
+    # Day 7 repeats the surface of day 6: it is no new volatility below the peak.
+    held = surfaces(PEAK, (3, 4, 5, 6, 6, 8))
+    assert 7 not in days(run(frame=held, options=chains((0.3,) * 6), iv_source="surface", min_percentile=0.5))
+
+
+def test_a_frame_without_the_surface_teaches():
+    with pytest.raises(ValueError, match="iv_source surface needs the columns iv_30 and iv_recv_ts"):
+        run(iv_source="surface")
+
+
 def test_it_does_not_look_ahead():
     options = chains((0.3, 0.5, 0.4, 0.45, 0.35, 0.5, 0.42))
 
@@ -150,7 +188,9 @@ def test_it_does_not_look_ahead():
     assert proof.ok, proof.detail
 
 
-@pytest.mark.parametrize("bad", [{"min_days": 40}, {"dte_exit": 20}, {"short_delta": 0.6}, {"trigger": "always"}])
+@pytest.mark.parametrize(
+    "bad", [{"min_days": 40}, {"dte_exit": 20}, {"short_delta": 0.6}, {"trigger": "always"}, {"iv_days": 45.0}]
+)
 def test_parameters_are_validated(bad):
     with pytest.raises(ValidationError):
         HighVolCreditParams(**bad)

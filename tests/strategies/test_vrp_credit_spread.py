@@ -46,7 +46,7 @@ def chains(vols=(0.3, 0.3), **arguments) -> pl.DataFrame:
 def run(frame=None, options=None, *, symbol="SPY", execution=None, **params):
     frame = market() if frame is None else frame
     options = chains() if options is None else options
-    wanted = {"target_days": 30, "min_days": 20, "width": 0.05, **params}
+    wanted = {"premium_source": "vol", "target_days": 30, "min_days": 20, "width": 0.05, **params}
     strategy = VRPCreditSpread(VRPCreditSpreadParams(**wanted))
     arguments = {"starting_cash": 100_000.0, "symbol": symbol, "options": options}
     return replay_callback(strategy, frame, etf(symbol), execution or ExecutionSettings(), **arguments)
@@ -76,6 +76,43 @@ def test_the_premium_must_exceed_min_vrp():
     assert run(min_vrp=0.10).fills > 0
     assert run(min_vrp=0.16).fills == 0
     assert run(market(rv=0.35)).fills == 0
+
+
+def premiums(values: list[float | None], received: list[datetime | None], **labels) -> pl.DataFrame:
+    """A market without any realised volatility whose days carry one premium each, of a chain received then."""
+    days = len(values)
+    return market(
+        days,
+        rv=None,
+        vol_premium_30=pl.Series([v for v in values for _ in range(10)], dtype=pl.Float64),
+        iv_recv_ts=pl.Series([r for r in received for _ in range(10)], dtype=pl.Datetime("us", "UTC")),
+        **labels,
+    )
+
+
+def test_the_variance_premium_of_the_frame_decides():
+    received = [at("03 14:30")] * 3
+    source = {"premium_source": "variance"}
+    assert run(premiums([0.05] * 3, received), **source).fills > 0
+    assert run(premiums([0.05] * 3, received), **source, min_vrp=0.05).fills == 0
+    assert run(premiums([None] * 3, [None] * 3), **source).fills == 0
+    assert run(premiums([float("nan")] * 3, received), **source).fills == 0
+    # Realised volatility and ATM volatility of the chain no longer matter.
+    assert run(premiums([-0.01] * 3, received), **source, min_vrp=0.0).fills == 0
+    # Only the second day's premium is wide enough: its chain decides, the one after it fills or forces out.
+    second = run(premiums([0.01, 0.05, 0.05], received), **source)
+    assert [moment.day for moment in second.trades["entry_ts"]] == [4]
+
+
+def test_a_premium_of_an_old_chain_is_none():
+    frame = premiums([0.05] * 3, [at("01 14:30")] * 3)
+    assert run(frame, premium_source="variance", max_premium_age_days=2.0).fills == 0
+    assert run(frame, premium_source="variance", max_premium_age_days=4.0).fills > 0
+
+
+def test_a_frame_without_the_premium_teaches():
+    with pytest.raises(ValueError, match="premium_source variance needs the columns vol_premium_30"):
+        run(premium_source="variance")
 
 
 @pytest.mark.parametrize(
@@ -203,6 +240,18 @@ def test_it_does_not_look_ahead():
     assert result.ok, result.detail
 
 
+def test_the_premium_of_the_frame_is_no_look_ahead():
+    frame = premiums([0.05, 0.01, 0.06, 0.04], [at(f"{3 + n:02d} 14:30") for n in range(4)])
+    options = chains((0.3, 0.2, 0.3, 0.15))
+
+    def decide(rows, quotes):
+        return run(rows, quotes, premium_source="variance", max_positions=3).decisions
+
+    assert len(decide(frame, options)) >= 2
+    result = prove_no_lookahead_callback(decide, frame, options, cuts=6, seed=3)
+    assert result.ok, result.detail
+
+
 # --- real chains ---------------------------------------------------------------------------------------------------
 
 
@@ -245,7 +294,8 @@ def real(shared_data: Path, calendar: TradingCalendar) -> tuple[pl.DataFrame, Op
 
 def play_real(real, *, execution=None, **params):
     frame, tape = real
-    strategy = VRPCreditSpread(VRPCreditSpreadParams(**{"min_vrp": 0.0, "profit_target": 0.3, **params}))
+    values = {"premium_source": "vol", "min_vrp": 0.0, "profit_target": 0.3, **params}
+    strategy = VRPCreditSpread(VRPCreditSpreadParams(**values))
     arguments = {"starting_cash": 100_000.0, "symbol": "SPY", "options": tape}
     return replay_callback(strategy, frame, etf("SPY"), execution or ExecutionSettings(), **arguments)
 
