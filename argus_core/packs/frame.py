@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from argus_core.calendar import TradingCalendar
+from argus_core.options.schemas import IV_FRAME_COLUMNS, IvFeatures
 from argus_core.packs.join import as_of_join
 from argus_core.packs.pack import Pack
 from argus_core.regimes.model_regimes import FRAME_COLUMNS, MODEL_REGIME_SCHEMA
@@ -23,6 +24,7 @@ _REGIMES = {
     "warm": "regime_warm",
 }
 _MODEL_TYPES = {name: MODEL_REGIME_SCHEMA[name] for name in FRAME_COLUMNS}
+_IV_TYPES = {new: IvFeatures.create_empty().schema[old] for old, new in IV_FRAME_COLUMNS.items()}
 _REGIME_TYPES = {
     "vol_regime": pl.String,
     "trend_regime": pl.String,
@@ -52,6 +54,7 @@ def decision_frame(
         risk_flow=pack.table("risk_flow"),
         market_risk=pack.table("market_risk"),
         model_regimes=pack.table("model_regimes"),
+        iv_features=pack.table("iv_features"),
         delay_seconds=pack.manifest.delay_seconds,
         references={name: reference_bars(pack, name) for name in sorted(pack.manifest.references)},
     )
@@ -82,6 +85,7 @@ def assemble_frame(
     risk_flow: pl.DataFrame | None = None,
     market_risk: pl.DataFrame | None = None,
     model_regimes: pl.DataFrame | None = None,
+    iv_features: pl.DataFrame | None = None,
     delay_seconds: int = 0,
     references: Mapping[str, pl.DataFrame] | None = None,
 ) -> pl.DataFrame:
@@ -108,6 +112,10 @@ def assemble_frame(
         frame = as_of_join(frame, model_regimes, FRAME_COLUMNS)
     else:
         frame = frame.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in _MODEL_TYPES.items())
+    if iv_features is not None and not iv_features.is_empty():
+        frame = as_of_join(frame, iv_features, IV_FRAME_COLUMNS)
+    else:
+        frame = frame.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in _IV_TYPES.items())
     known = None
     if outcomes is not None and not outcomes.is_empty():
         known = outcomes.filter(pl.col("status") == "OK").select(

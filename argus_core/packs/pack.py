@@ -26,6 +26,7 @@ TABLES = (
     "risk_flow",
     "market_risk",
     "model_regimes",
+    "iv_features",
     "reference_bars",
 )
 

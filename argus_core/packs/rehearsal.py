@@ -25,6 +25,8 @@ from argus_core.settings import Instrument, Project
 _STAMP = {"config_hash": "rehearsal", "producer": "rehearsal"}
 #: Sessions of reference bars from which the last close-to-close returns are taken.
 _REFERENCE_SESSIONS = 5
+#: Sessions before the first one whose bars realised volatility is taken from: its month and the close before.
+_REALISED_SESSIONS = 23
 
 
 class RawSource(Protocol):
@@ -69,7 +71,7 @@ def rehearsal_pack(
     regimes = _labels(project, calendar, lake, symbol, _stored(project, lake, symbol, bars))
     for name in project.loop.pack.references.get(symbol, ()):
         _stored(project, lake, name, gated_bars(project, calendar, source, name, sessions))
-    _options(project, calendar, source, lake, symbol, sessions)
+    _options(project, calendar, source, lake, symbol, bars, sessions)
     _market_state(project, calendar, source, lake, symbol, regimes, sessions)
     return seal_pack(lake, project, calendar, symbol, sessions[0], sessions[-1], output_dir=folder)
 
@@ -167,11 +169,20 @@ def _options(
     source: RawSource,
     lake: Lake,
     symbol: str,
+    bars: pl.DataFrame,
     sessions: Sequence[date],
 ) -> None:
+    """Write the gated chain, and what it says about volatility with the realised side from ``bars`` and before."""
     instrument = project.instrument(symbol)
     if not instrument.options:
         return
+    # Chains need JAX: imported where there is one.
+    from argus_core.options.iv_features import iv_features_of_chain
+
+    before = [d for d in calendar.last_sessions(sessions[0], _REALISED_SESSIONS + 1) if d < sessions[0]]
+    earlier = gated_bars(project, calendar, source, symbol, before)
+    history = [frame for frame in (earlier, bars) if frame.width]
+    known = pl.concat(history) if history else pl.DataFrame()
     for day in sessions:
         raw = source.option_quotes(symbol, day)
         if raw.is_empty():
@@ -180,6 +191,16 @@ def _options(
         if report.passed:
             keys = {"provider": project.options_provider, "underlying": symbol, "date": day}
             lake.write("option_snapshots", report.published, keys=keys, **_STAMP)
+            found = iv_features_of_chain(
+                report.published,
+                known,
+                instrument,
+                calendar,
+                project.platform.options,
+                day,
+                carry_seconds=project.platform.execution.option_quote_carry_seconds,
+            )
+            lake.write("iv_features", found, keys=keys, **_STAMP)
 
 
 def _market_state(

@@ -30,6 +30,7 @@ _AVAILABLE = {
     "risk_flow": "available_at",
     "market_risk": "available_at",
     "model_regimes": "available_at",
+    "iv_features": "available_at",
     "reference_bars": "available_at",
 }
 _ORDER = {
@@ -40,6 +41,7 @@ _ORDER = {
     "risk_flow": ("available_at",),
     "market_risk": ("available_at",),
     "model_regimes": ("ts",),
+    "iv_features": ("recv_ts",),
     "reference_bars": ("ts", "symbol"),
 }
 
@@ -58,11 +60,11 @@ def seal_pack(
     """Seal the window of trade dates ``start``..``end`` (both included) of ``symbol``.
 
     The sessions before ``start`` that ``pack.warmup_days`` asks for come along with ``warmup = true``, and so does
-    the one row of each slow table (risk_flow, market_risk, model_regimes) that stands when the pack begins. Every table
-    stops at the last bar's ``available_at``: outcomes whose window ends later are left out, so a pack never holds
-    the future of its end. Nothing else is dropped. The bars of the symbol's references (`pack.references`) come along
-    as stored under these trade dates: nights and weekends too where they trade then. The folder is
-    ``<output_dir>/<symbol>_<start>_<end>``; an unchanged pack is left alone.
+    the one row of each slow table (risk_flow, market_risk, model_regimes, iv_features) that stands when the pack
+    begins. Every table stops at the last bar's ``available_at``: outcomes whose window ends later are left out, so a
+    pack never holds the future of its end. Nothing else is dropped. The bars of the symbol's references
+    (`pack.references`) come along as stored under these trade dates: nights and weekends too where they trade then. The
+    folder is ``<output_dir>/<symbol>_<start>_<end>``; an unchanged pack is left alone.
 
     Args:
         allow_missing: record sessions without published bars (and bars without labels) in the manifest; False
@@ -96,8 +98,10 @@ def seal_pack(
         chain = {"provider": options_provider, "underlying": symbol}
         tables["option_snapshots"] = _read(lake, "option_snapshots", days, chain, first=window[0])
         absent["option_snapshots"] = tuple(d for d in with_bars if not lake.exists("option_snapshots", **chain, date=d))
-    market_state = {name: project.market_state_keys(name) for name in ("risk_flow", "market_risk")}
-    for name, place in {**market_state, "model_regimes": series}.items():
+    slow = {name: project.market_state_keys(name) for name in ("risk_flow", "market_risk")} | {"model_regimes": series}
+    if options_provider:
+        slow["iv_features"] = {"provider": options_provider, "underlying": symbol}
+    for name, place in slow.items():
         standing = _standing(lake, name, place, calendar, days[0])
         later = _read(lake, name, days, place, first=window[0])
         tables[name] = pl.concat([f for f in (standing, later) if f.width] or [later])

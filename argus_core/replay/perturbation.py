@@ -17,7 +17,10 @@ _KNOWN_AHEAD = frozenset(
     }
 )  # fmt: skip
 _PRICES = ("open", "high", "low", "close", "bid", "ask", "underlying_price")
-_POSITIVE = ("volume", "half_spread", "bid_size", "ask_size", "open_interest", "iv")
+_POSITIVE = (
+    "volume", "half_spread", "bid_size", "ask_size", "open_interest", "iv", "iv_30", "iv_60", "iv_strip_variance_30",
+    "expected_vol_30",
+)  # fmt: skip
 _WEEK = timedelta(days=7)
 #: What an order that fills at the open of a bar depends on.
 _AT_OPEN = ("open", "high", "low", "volume", "half_spread", "missing_before")

@@ -13,6 +13,7 @@ import pytest
 from argus_core.calendar import UTC_US, TradingCalendar
 from argus_core.market.lake import Lake
 from argus_core.market.schemas import Bars, conform
+from argus_core.options.schemas import IvFeatures
 from argus_core.regimes.model_regimes import MODEL_REGIME_SCHEMA
 from argus_core.settings import Instrument, Project
 
@@ -97,6 +98,23 @@ def make_model_regimes(bars: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def make_iv_features(bars: pl.DataFrame) -> pl.DataFrame:
+    """A snapshot received during the eleventh bar and one after the close; iv_30 names day and snapshot."""
+    day, ends = bars["trade_date"][0].day, bars["end"]
+    received = [ends[10] - timedelta(seconds=20), ends[-1] + timedelta(seconds=900)]
+    times = pl.Series(received).cast(UTC_US)
+    frame = pl.DataFrame({"recv_ts": times, "available_at": times, "iv_30": [day + 0.1, day + 0.2]})
+    known = {"provider": "sim", "underlying": "SPY", "n_expiries": 3}
+    return conform(
+        frame.with_columns(
+            pl.lit(known.get(name), dtype).alias(name)
+            for name, dtype in IvFeatures.create_empty().schema.items()
+            if name not in frame.columns
+        ),
+        IvFeatures,
+    )
+
+
 @pytest.fixture
 def make_lake(calendar: TradingCalendar, project: Project) -> Callable[..., Lake]:
     """Write a lake of `DAYS` under ``root``; ``skip`` leaves out the bars of some dates."""
@@ -130,7 +148,9 @@ def make_lake(calendar: TradingCalendar, project: Project) -> Callable[..., Lake
                     "bid": [1.0, 9.0],
                 }
             )
-            lake.write("option_snapshots", quotes, keys={"provider": "sim", "underlying": symbol, "date": day}, **stamp)
+            keys = {"provider": "sim", "underlying": symbol, "date": day}
+            lake.write("option_snapshots", quotes, keys=keys, **stamp)
+            lake.write("iv_features", make_iv_features(bars), keys=keys, **stamp)
         return lake
 
     return build

@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from argus_core.options.schemas import IV_FRAME_COLUMNS
 from argus_core.packs import assemble_frame, decision_frame, seal_pack
 from argus_core.regimes.model_regimes import FRAME_COLUMNS
 
@@ -63,6 +64,7 @@ def test_poisoned_rows_of_the_future_never_appear(pack_upto, frame_of, project, 
             ("risk_flow", "available_at", "global_risk_flow", 666.0),
             ("market_risk", "available_at", "risk_regime", "POISON"),
             ("model_regimes", "available_at", "model_vote", "POISON"),
+            ("iv_features", "available_at", "iv_30", 666.0),
         ]
     }
     poisoned = assemble_frame(pack.table("bars"), project.instrument("SPY"), calendar, HORIZONS, **poison)
@@ -166,6 +168,35 @@ def test_the_model_regimes_of_a_session_are_known_at_its_last_bar_and_stand_unti
     assert days[DAYS[2]] == ["V4"] * 389 + ["V5"]
     assert days[DAYS[3]] == ["V5"] * 389 + ["V6"]
     assert frame["model_cp_prob"][0] == 0.04
+
+
+def test_what_a_chain_says_is_seen_from_its_receipt_on_with_its_age(make_lake, project, calendar, tmp_path):
+    pack = seal_pack(make_lake(tmp_path / "l"), project, calendar, "SPY", DAYS[2], DAYS[3], output_dir=tmp_path / "p")
+    # The one that stands from before; the last one is received after the pack's last bar.
+    assert pack.table("iv_features").select("iv_30", "warmup").rows() == [
+        (4.2, True),
+        (5.1, False),
+        (5.2, False),
+        (6.1, False),
+    ]
+    frame = decision_frame(pack, project.instrument("SPY"), calendar, ())
+    days = {day: frame.filter(pl.col("trade_date") == day)["iv_30"].to_list() for day in DAYS[2:]}
+    # Received during the eleventh bar: the decision at its end is the first to see it.
+    assert days[DAYS[2]] == [4.2] * 10 + [5.1] * 380
+    assert days[DAYS[3]] == [5.2] * 10 + [6.1] * 380
+    assert (frame["iv_recv_ts"] <= frame["available_at"]).all()
+    assert (frame["available_at"] - frame["iv_recv_ts"]).dt.total_seconds()[10] == 20
+    assert frame["iv_60"].null_count() == frame.height
+
+
+def test_a_pack_of_an_instrument_without_options_has_no_chain_and_null_columns(make_lake, project, calendar, tmp_path):
+    lake = make_lake(tmp_path / "l", symbol="QQQ")
+    pack = seal_pack(lake, project, calendar, "QQQ", DAYS[0], DAYS[1], output_dir=tmp_path / "p")
+    assert "iv_features" not in pack.manifest.tables
+    frame = decision_frame(pack, project.instrument("QQQ"), calendar, ())
+    names = list(IV_FRAME_COLUMNS.values())
+    assert frame.select(names).null_count().row(0) == (frame.height,) * len(names)
+    assert frame["iv_recv_ts"].dtype == pl.Datetime("us", "UTC")
 
 
 def test_a_frame_without_labels_holds_nulls(pack_upto, project, calendar):
