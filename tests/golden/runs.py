@@ -37,12 +37,14 @@ class Case:
     Attributes:
         symbol: simulated symbol; None: the first of SPY, IBIT and BTC that its family fits.
         params: what differs from the defaults, so that short windows hold trades.
+        real_params: what differs beside them on real data.
         real: real window and symbol; None: minutes of the same symbol, or chains where the family needs options.
         no_real: why there is no real run.
     """
 
     symbol: str | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
+    real_params: Mapping[str, Any] = field(default_factory=dict)
     real: tuple[Window, str] | None = None
     no_real: str = ""
 
@@ -58,7 +60,10 @@ CASES: Mapping[str, Case] = {
     "OvernightSession": Case(params={"fwd_return_threshold": 0.001}),
     "PanicSnapback": Case(params={"sigmas": 2.5, "volume_ratio": 1.0}),
     "VRPCreditSpread": Case(
-        params={"min_vrp": 0.0, "avoid_trend": None, "profit_target": 0.3}, real=(REAL_CHAINS, "SPY")
+        params={"min_vrp": 0.0, "avoid_trend": None, "profit_target": 0.3},
+        # The minutes begin with the window: a month of realised volatility is known on its last evening only.
+        real_params={"premium_source": "vol"},
+        real=(REAL_CHAINS, "SPY"),
     ),
 }
 
@@ -94,7 +99,9 @@ def real_place(name: str) -> tuple[Window, str] | None:
 def record(name: str, window: Window, symbol: str, golden: Golden) -> dict[str, Any]:
     """Run a strategy and sum it up: what the golden file holds."""
     strategy = strategy_of(name)
-    params = strategy.Params.model_validate(dict(case_of(name).params))
+    case = case_of(name)
+    beside = {} if window is SIMULATED else case.real_params
+    params = strategy.Params.model_validate({**case.params, **beside})
     result = replay_once(strategy, params, golden.market)
     return {
         "data": f"{symbol} {window.name} {window.first} to {window.last}",
