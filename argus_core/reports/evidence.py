@@ -209,8 +209,9 @@ def ledger_growth(evaluation: Evaluation) -> str:
     ]
     dropped = int((trials["last_date"] < newest).sum())
     say = (
-        f"{plural(trials.height, 'trial')} in {plural(grown.height, 'generation')}. The deflated Sharpe answers for "
-        f"every one of them; {plural(dropped, 'trial')} no longer run, and still count."
+        f"{plural(trials.height, 'trial')} in {plural(trials['generation'].n_unique(), 'generation')}. The deflated "
+        "Sharpe answers for every one of them"
+        + (f"; {plural(dropped, 'trial')} no longer run, and still count." if dropped else ".")
     )
     figure = ledger_figure("ledger", grown) if grown.height > 1 else ""
     return section("Ledger", say, figure, table(columns, rows))

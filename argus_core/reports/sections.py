@@ -179,7 +179,7 @@ def ranking(rankings: pl.DataFrame) -> str:
         Column("Drawdown", "number"),
         Column("Trades", "number"),
         Column("Score", "number"),
-        Column("Parameters", "words"),
+        Column("Parameters", "many words"),
     ]
     say = (
         "By composite score, which depends on the run alone. True Sharpe: one-sided 95 % bounds. Dead: even "
@@ -222,7 +222,8 @@ def kills(evaluation: Evaluation) -> str:
         str(reason): int(runs)
         for reason, runs in killed.group_by("reason").agg(pl.col("run_id").n_unique()).sort("reason").iter_rows()
     }
-    best = evaluation.rankings.filter(pl.col("killed")).head(_EXPLAINED)
+    dead = evaluation.rankings.filter(pl.col("killed")).sort("rank")
+    best = dead.unique(["strategy", "symbol"], keep="first", maintain_order=True).head(_EXPLAINED)
     rows = []
     for run in best.iter_rows(named=True):
         for position, reason in enumerate(json.loads(run["reasons"])):
@@ -252,7 +253,7 @@ def kills(evaluation: Evaluation) -> str:
         "What was killed, and why",
         say,
         reasons_figure("reasons", counts, REASON_WORDS),
-        "<h3>The best-scoring of them, reason by reason</h3>",
+        "<h3>The best-scoring of each strategy and symbol, reason by reason</h3>",
         table(columns, rows),
         _more(n_killed, "run", best.height),
     )
@@ -260,8 +261,10 @@ def kills(evaluation: Evaluation) -> str:
 
 def fan(name: str, params: str, trades: int, row: Mapping[str, Any], figure: str) -> str:
     """One Monte Carlo fan with its numbers."""
+    raw, median = row.get("mc_raw_median_return"), row.get("mc_median_return")
+    kind = "median" if raw is None or raw == median else "corrected for selection: median"
     numbers = [
-        f"median {percent(row.get('mc_median_return'), signed=True) or DASH}",
+        f"{kind} {percent(median, signed=True) or DASH}",
         f"95 % drawdown {percent(row.get('mc_p95_drawdown')) or DASH}",
         f"ruin at most {percent(row.get('mc_ruin_upper'), 2) or DASH}",
     ]
