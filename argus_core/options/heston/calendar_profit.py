@@ -15,7 +15,7 @@ import numpy as np
 from argus_core.accelerator import bucket, load_jax
 from argus_core.options.heston.estimates import controls, made, regressed
 from argus_core.options.heston.exit_values import put_on
-from argus_core.options.heston.mark_table import MarkTable, highest_volatility, mark_table
+from argus_core.options.heston.mark_table import MarkTable, highest_volatility, mark_table, with_padding
 from argus_core.options.heston.market import (
     Estimate,
     Market,
@@ -150,8 +150,9 @@ def _legs(
             strike[i, j], call[i, j], quantity[i, j] = leg.strike / market.spot, leg.right == "C", leg.quantity
     credit, shares = [[p.credit / market.spot] for p in positions], [[p.shares] for p in positions]
     numbers = (strike, call, quantity, credit, shares, market.rate, market.drift, lived / DAYS)
-    cast = MarkTable(*(np.asarray(a, dtype) for a in table))
-    return _Legs(cast, row, *(np.asarray(a, dtype) for a in numbers), np.zeros((len(positions), count + 1)))
+    return _Legs(
+        with_padding(table, dtype), row, *(np.asarray(a, dtype) for a in numbers), np.zeros((len(positions), count + 1))
+    )
 
 
 def _at_first_expiry(
@@ -167,15 +168,17 @@ def _at_first_expiry(
     top = max(highest_volatility(p, days / DAYS) for p in (parameters, law))
     left = {leg.days - lived for p in positions for leg in p.legs for lived in (0, days)} | {0}
     table = mark_table(parameters, np.array(sorted(left)) / DAYS, top)
-    wanted = bucket(len(positions), smallest=1)
+    wanted = bucket(len(positions), smallest=1 if len(positions) == 1 else 8)
     padded = [*positions, *[positions[-1]] * (wanted - len(positions))]
     count = bucket(max(len(p.legs) for p in positions), smallest=2)
     zero = np.zeros((wanted, 1))
     start, fair = _prices(_legs(padded, market, table, 0, np.float64, count), zero, zero + parameters.v0)
     dtype = np.float32 if sampling.precision == "single" else np.float64
     fixed = _legs(padded, market, table, days, dtype, count)._replace(start=np.asarray(start)[..., 0])
-    grid = Grid.of(law, days / DAYS, 1, days * steps_per_day)
-    moments = fold(law, grid, FIRST_EXPIRY, drift=path_drift(market, physical), sampling=sampling, fixed=fixed)
+    grid = Grid.of(law, days / DAYS, days, steps_per_day)
+    moments = fold(
+        law, grid, FIRST_EXPIRY, drift=path_drift(market, physical), sampling=sampling, fixed=fixed, pad_looks=True
+    )
     provenance = made(parameters, market, physical, sampling, grid, days, "first expiry", controls(physical))
     outcomes = []
     for i in range(len(positions)):

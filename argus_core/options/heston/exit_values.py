@@ -15,7 +15,7 @@ import numpy as np
 from argus_core.accelerator import load_jax
 from argus_core.options.heston.exit_boundaries import HOLD, STOP, TARGET
 from argus_core.options.heston.exits import Exits, start_count, update_count
-from argus_core.options.heston.mark_table import MarkTable, hermite
+from argus_core.options.heston.mark_table import MarkTable, hermite, with_padding
 from argus_core.options.heston.market import Market, SimulatedPosition
 from argus_core.options.heston.simulation import Statistic
 
@@ -51,7 +51,7 @@ def reading(
             strike[i, j], call[i, j], quantity[i, j] = leg.strike / market.spot, leg.right == "C", leg.quantity
     credit, shares = np.array([[p.credit / market.spot] for p in positions]), np.array([[p.shares] for p in positions])
     arrays = (np.asarray(a, dtype) for a in (strike, call, quantity, credit, shares, market.rate, market.drift, look))
-    return Reading(MarkTable(*(np.asarray(a, dtype) for a in table)), *arrays, np.zeros((len(positions), legs + 1)))
+    return Reading(with_padding(table, dtype), *arrays, np.zeros((len(positions), legs + 1)))
 
 
 def today(double: Reading, v0: float) -> tuple[np.ndarray, np.ndarray]:
@@ -130,9 +130,10 @@ class Tally(NamedTuple):
 def _finish_count(fixed: Exits, state: Any, emitted: Any, x: Any, v: Any) -> Tally:
     jnp = load_jax().numpy
     r: Reading = fixed.reading
-    left, _ = state
-    label, last = left % 4, emitted[0].shape[0] - 1
-    look = jnp.where(left == 0, last, left // 4)
+    # The state counts the looks that were: rows beyond them are padding.
+    left, looks = state
+    label = left % 4
+    look = jnp.where(left == 0, looks - 1, left // 4)
     path = jnp.arange(left.shape[1], dtype=jnp.int32)
     x, v = (history[look, path] for history in emitted)
     puts, forward = put_prices(r, look + 1, x, v)
@@ -143,7 +144,7 @@ def _finish_count(fixed: Exits, state: Any, emitted: Any, x: Any, v: Any) -> Tal
     moved = controls(r, puts, look + 1, x).astype(jnp.float64) - r.start[..., None]
     columns = jnp.concatenate([wide, moved], axis=1)
     counts = [
-        jnp.stack([jnp.sum(left == day * 4 + kind, axis=-1, dtype=jnp.int32) for day in range(last + 1)])
+        jnp.stack([jnp.sum(left == day * 4 + kind, axis=-1, dtype=jnp.int32) for day in range(emitted[0].shape[0])])
         for kind in (TARGET, STOP)
     ]
     return Tally(jnp.einsum("pkn,pln->pkl", columns, columns), *counts)

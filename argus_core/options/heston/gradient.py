@@ -5,7 +5,7 @@ Journal of Operational Research 263 (2017), in the variables of `argus_core.opti
 ln phi = A + B v0, A is linear in theta and B does not know theta: only kappa, sigma and rho need more than A and B.
 
 NumPy, not JAX: a calibration looks at a few thousand frequencies per iteration. There NumPy needs no compilation and
-was measured 7 to 12 times faster than XLA on the CPU, which computes the common chain again for each of the six outputs.
+was measured 7 to 12 times faster than XLA on the CPU, which computes the common chain anew for each of six outputs.
 """
 
 from __future__ import annotations

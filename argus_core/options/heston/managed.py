@@ -164,7 +164,7 @@ def _one_expiry(
     found = [exit_boundaries(p, market, closes, management.target, management.stop) for p in positions]
 
     dtype = np.float32 if sampling.precision == "single" else np.float64
-    wanted = bucket(len(positions), smallest=1)
+    wanted = bucket(len(positions), smallest=1 if len(positions) == 1 else 8)
     padded = [*positions, *[positions[-1]] * (wanted - len(positions))]
     labels, edges = _stacked([*found, *[found[-1]] * (wanted - len(found))], dtype)
     legs = bucket(max(len(p.legs) for p in positions), smallest=2)
@@ -180,10 +180,11 @@ def _one_expiry(
         sampling=sampling,
         fixed=Exits(labels, dtype(FINE / float(table.top)), reading),
         rows=edges,
+        pad_looks=True,
     )
     provenance = made(parameters, market, physical, sampling, grid, looks, "daily close", controls(physical))
     return [
-        _outcome(i, market.spot, tally, float(fair[i]), sampling, provenance, controlled=physical is None)
+        _outcome(i, market.spot, tally, float(fair[i]), sampling, provenance, looks=looks, controlled=physical is None)
         for i in range(len(positions))
     ]
 
@@ -199,13 +200,21 @@ def _stacked(found: list[ExitBoundaries], dtype: type) -> tuple[np.ndarray, np.n
 
 
 def _outcome(
-    i: int, spot: float, tally: ev.Tally, fair: float, sampling: Sampling, provenance: Provenance, *, controlled: bool
+    i: int,
+    spot: float,
+    tally: ev.Tally,
+    fair: float,
+    sampling: Sampling,
+    provenance: Provenance,
+    *,
+    looks: int,
+    controlled: bool,
 ) -> ManagedOutcome:
     r: Regressed = regressed(tally.moments[:, i], ev.QUANTITIES, sampling, controlled=controlled)
     profit = r.estimate(ev.PROFIT)
     target, stop = r.estimate(ev.TARGETED), r.estimate(ev.STOPPED)
     paths = len(tally.moments) * TILE
-    by_day = [counts[:, :, i].sum(axis=0, dtype=np.int64) / paths for counts in (tally.target, tally.stop)]
+    by_day = [counts[:, :looks, i].sum(axis=0, dtype=np.int64) / paths for counts in (tally.target, tally.stop)]
     return ManagedOutcome(
         p_target=target,
         p_stop=stop,

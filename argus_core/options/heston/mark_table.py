@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from argus_core.accelerator import load_jax
+from argus_core.accelerator import bucket, load_jax
 from argus_core.options.heston.characteristic import exponents
 from argus_core.options.heston.parameters import HestonParameters
 
@@ -108,7 +108,11 @@ def mark_table(parameters: HestonParameters, years: np.ndarray, top: float, *, v
     mean, spread = law_of_log_price(parameters, alive[:, None], v)
     deviation = np.sqrt(np.maximum(spread, 1e-14))
     low, width = mean - RANGE * deviation, 2 * RANGE * deviation
-    value, slope = (np.array(a) for a in _fourier()(alive, v, low, width, kappa, theta, sigma, rho))
+    # As many rows for many horizons: few shapes to compile.
+    more = bucket(len(years), smallest=8) - len(years)
+    long = [np.concatenate([a, np.repeat(a[-1:], more, axis=0)]) for a in (alive, low, width)]
+    tables = _fourier()(long[0], v, *long[1:], kappa, theta, sigma, rho)
+    value, slope = (np.array(a)[: len(years)] for a in tables)
     over = years <= 0
     if over.any():
         # The kink lies inside a range of 3e-5; outside, `put_at` returns the intrinsic value.
@@ -117,6 +121,13 @@ def mark_table(parameters: HestonParameters, years: np.ndarray, top: float, *, v
         value[over] = np.maximum(np.expm1(moneyness), 0.0)
         slope[over] = np.where(moneyness > 1e-12, np.exp(moneyness), 0.0)
     return MarkTable(years, np.float64(top), low, width, np.maximum(value, 0.0), np.clip(slope, 0.0, None))
+
+
+def with_padding(table: MarkTable, dtype: Any) -> MarkTable:
+    """The table in another precision, its last row repeated so that many horizons share compiled kernels."""
+    more = bucket(len(table.years) - 1, smallest=8) + 1 - len(table.years)
+    rows = [np.asarray(a, dtype) for a in table]
+    return MarkTable(*(np.concatenate([a, np.repeat(a[-1:], more, axis=0)]) if a.ndim else a for a in rows))
 
 
 def hermite(y0: Any, y1: Any, d0: Any, d1: Any, t: Any) -> Any:

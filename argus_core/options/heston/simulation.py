@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from argus_core.accelerator import load_jax
+from argus_core.accelerator import bucket, load_jax
 from argus_core.options.heston import qe_step, sobol, threefry
 from argus_core.options.heston.parameters import HestonParameters
 from argus_core.options.heston.qe_step import StepConstants
@@ -99,7 +99,7 @@ def _tile(statistic: Statistic, grid: Grid, source: str, dtype: Any, operands: A
     """One tile: all looks of `TILE` paths."""
     jax = load_jax()
     jnp, lax = jax.numpy, jax.lax
-    constants, v0, key, net, fixed, rows = operands
+    constants, v0, key, net, fixed, rows, looks = operands
     u = jnp.uint32
     steps = grid.monitors * grid.stride
     state, lead = statistic.start(fixed, TILE, dtype)
@@ -139,17 +139,22 @@ def _tile(statistic: Statistic, grid: Grid, source: str, dtype: Any, operands: A
 
     def look(carry: Any, inputs: Any) -> Any:
         x, v, numbers, state = carry
-        times, row = inputs
+        times, row, number = inputs
         if grid.stride > 1:
             before = jax.tree.map(lambda a: a[:-1], times)
             (x, v, numbers), _ = lax.scan(between, (x, v, numbers), before)
         after, correction, z, numbers = turn(v, numbers, jax.tree.map(lambda a: a[-1], times))
         mean, deviation = qe_step.log_price_law(jnp, constants, x, v, after, correction)
-        x, state, emitted = statistic.update(fixed, row, state, Proposal(x, v, after, mean, deviation, z))
-        return (x, after, numbers, state), emitted
+        moved, counted, emitted = statistic.update(fixed, row, state, Proposal(x, v, after, mean, deviation, z))
+        # Looks beyond the horizon are padding: nothing moves.
+        live = number < looks
+        new, old = (moved, after, counted), (carry[0], carry[1], state)
+        x, v, state = jax.tree.map(lambda a, b: jnp.where(live, a, b), new, old)
+        return (x, v, numbers, state), emitted
 
     times = jax.tree.map(lambda a: a.reshape(grid.monitors, grid.stride, *a.shape[1:]), sequence)
-    (x, v, _, state), emitted = lax.scan(look, (x, v, numbers, state), (times, rows))
+    order = lax.iota(jnp.int32, grid.monitors)
+    (x, v, _, state), emitted = lax.scan(look, (x, v, numbers, state), (times, rows, order))
     return statistic.finish(fixed, state, emitted, x, v)
 
 
@@ -177,11 +182,13 @@ def fold(
     sampling: Sampling,
     fixed: Any = (),
     rows: Any = (),
+    pad_looks: bool = False,
 ) -> Any:
     """Simulate and fold ``statistic`` over every path: what it keeps, arrays with a leading axis of tiles.
 
     ``drift`` is r - q per year. ``fixed`` and ``rows`` are trees of arrays for the statistic; ``rows`` have the looks
-    as their first axis. A path is x = ln(S/S0) and the variance v per year.
+    as their first axis. A path is x = ln(S/S0) and the variance v per year. ``pad_looks`` compiles for a rounded number
+    of looks, so that horizons share kernels; what is emitted has rows beyond the last look then.
     """
     parameters.checked()
     jax = load_jax()
@@ -190,6 +197,8 @@ def fold(
     constants = StepConstants._make(dtype(c) for c in StepConstants.of(parameters, grid.dt, drift))
     key = tuple(np.uint32(word) for word in threefry.key(sampling.seed))
     tiles = sampling.tiles
+    looks = bucket(grid.monitors, smallest=8) if pad_looks else grid.monitors
+    rows = jax.tree.map(lambda a: np.concatenate([a, np.repeat(a[-1:], looks - len(a), axis=0)]), rows)
     chunk = min(sampling.chunk or (8 if on_cpu else 128), tiles)
     per_scramble = tiles // sampling.scrambles
     if sampling.source == "sobol":
@@ -202,11 +211,12 @@ def fold(
         if sampling.source == "sobol":
             steps = grid.monitors * grid.stride
             net = sobol.net(steps, sampling.seed, first // per_scramble, per_scramble * TILE, dtype)
-        return constants, dtype(parameters.v0), key, net, fixed, rows
+            net = sobol.padded(net, looks * grid.stride)
+        return constants, dtype(parameters.v0), key, net, fixed, rows, np.int32(grid.monitors)
 
     def call(first: int) -> Any:
         width = min(chunk, tiles - first)
-        kernel = _kernel(statistic, grid.monitors, grid.stride, sampling.source, sampling.precision, width)
+        kernel = _kernel(statistic, looks, grid.stride, sampling.source, sampling.precision, width)
         start = first if sampling.source == "counter" else first % per_scramble
         return jax.tree.map(np.asarray, kernel(np.uint32(start), operands(first)))
 

@@ -98,6 +98,20 @@ def net(steps: int, seed: int, scramble: int, points: int, dtype: Any) -> Net:
     return Net(low.T.copy(), vectors[within:], shift, bridge(steps).astype(dtype))
 
 
+def padded(net: Net, steps: int) -> Net:
+    """The net with steps beyond its own that no path moves in."""
+    own = len(net.bridge)
+    if steps == own:
+        return net
+    more = 2 * (steps - own)
+    return Net(
+        np.pad(net.low, ((0, more), (0, 0))),
+        np.pad(net.high, ((0, 0), (0, more))),
+        np.pad(net.shift, (0, more)),
+        np.pad(net.bridge, (0, steps - own)),
+    )
+
+
 def normals(jnp: Any, net: Net, tile: Any, paths: int, dtype: Any) -> tuple[Any, Any]:
     """Normals of tile ``tile`` of a net for (ln S, v): two arrays (steps, paths)."""
     u = jnp.uint32
