@@ -21,12 +21,11 @@ from argus_core.packs.pack import Pack, PackError
 from argus_core.packs.sealing import seal_pack
 from argus_core.regimes import compute_regimes, global_risk_flow, market_risk
 from argus_core.settings import Instrument, Project
+from argus_core.settings.iv_features import REALISED_SESSIONS
 
 _STAMP = {"config_hash": "rehearsal", "producer": "rehearsal"}
 #: Sessions of reference bars from which the last close-to-close returns are taken.
 _REFERENCE_SESSIONS = 5
-#: Sessions before the first one whose bars realised volatility is taken from: its month and the close before.
-_REALISED_SESSIONS = 23
 
 
 class RawSource(Protocol):
@@ -179,7 +178,7 @@ def _options(
     # Chains need JAX: imported where there is one.
     from argus_core.options.iv_features import iv_features_of_chain
 
-    before = [d for d in calendar.last_sessions(sessions[0], _REALISED_SESSIONS + 1) if d < sessions[0]]
+    before = [d for d in calendar.last_sessions(sessions[0], REALISED_SESSIONS + 1) if d < sessions[0]]
     earlier = gated_bars(project, calendar, source, symbol, before)
     history = [frame for frame in (earlier, bars) if frame.width]
     known = pl.concat(history) if history else pl.DataFrame()

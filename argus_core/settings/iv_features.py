@@ -7,6 +7,9 @@ from pydantic import Field, model_validator
 from argus_core.settings.document import Settings
 from argus_core.settings.realised_volatility import RealisedVolatilitySettings, VariancePremiumSettings
 
+#: Sessions before the first one that the realised side of the premium asks for at least: a month and the close before.
+REALISED_SESSIONS = 23
+
 
 class IvFeatureSettings(Settings):
     """Under ``options.features``: the variance premium and the realised volatility it is measured against."""
@@ -15,7 +18,9 @@ class IvFeatureSettings(Settings):
     # Heston fits are made for a cycle's own date alone, so they are no source here.
     premium: VariancePremiumSettings = VariancePremiumSettings(implied=("strip", "atm"))
     history_sessions: int = Field(
-        300, ge=23, description="sessions of bars that the forecast of a date rests on, its own among them"
+        300,
+        ge=REALISED_SESSIONS + 1,
+        description="sessions of bars that the forecast of a date rests on, its own among them",
     )
 
     @model_validator(mode="after")
