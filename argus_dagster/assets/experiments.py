@@ -63,12 +63,15 @@ def experiments_hash(workspace: Workspace, symbol: str, day: date) -> str:
         stamps_hash(workspace, "bars", [by_symbol(workspace, name, d) for d in days])
         for name in project.references(symbol)
     ]
-    chains = stamps_hash(workspace, "option_snapshots", [snapshot_keys(workspace, symbol, d) for d in days])
+    chains = [
+        stamps_hash(workspace, table, [snapshot_keys(workspace, symbol, d) for d in days])
+        for table in ("option_snapshots", "iv_features")
+    ]
     market = [
         stamps_hash(workspace, table, [across_symbols(table)(workspace, "", d) for d in days]) for table in ACROSS
     ]
     return hash_of(
-        [*series, chains, *market, pack_config_hash(project, symbol), experiment_inputs_hash(project), str(window)]
+        [*series, *chains, *market, pack_config_hash(project, symbol), experiment_inputs_hash(project), str(window)]
     )
 
 

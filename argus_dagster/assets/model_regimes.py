@@ -29,7 +29,8 @@ def _history(workspace: Workspace, first: date, last: date) -> list[date]:
     return workspace.sessions(first_history_date(first, workspace.project.platform.model_regimes), last)
 
 
-def _data_hash(workspace: Workspace, table: str, symbol: str, day: date) -> str:
+def data_hash(workspace: Workspace, table: str, symbol: str, day: date) -> str:
+    """Data hash of a partition of a series, "-" where there is none; a footer is read once while its file stands."""
     path = workspace.lake.path(table, **by_symbol(workspace, symbol, day))
     if path.protocol not in ("", "file", "local"):
         stamp = workspace.stamp(table, symbol, day)
@@ -48,8 +49,8 @@ def _data_hash(workspace: Workspace, table: str, symbol: str, day: date) -> str:
 def _inputs(workspace: Workspace, symbol: str, day: date) -> str | None:
     if workspace.stamp("bars", symbol, day) is None:
         return None
-    bars = [_data_hash(workspace, "bars", symbol, d) for d in _history(workspace, day, day)]
-    rules = _data_hash(workspace, "regimes", symbol, day)
+    bars = [data_hash(workspace, "bars", symbol, d) for d in _history(workspace, day, day)]
+    rules = data_hash(workspace, "regimes", symbol, day)
     settings = workspace.project.platform.model_regimes.config_hash
     return hash_of([*bars, rules, settings, workspace.series_hash(symbol)])
 

@@ -12,6 +12,8 @@ from argus_dagster.assets.option_tables import (
     FORWARDS,
     HESTON_PARAMS,
     IMPLIED_VOLS,
+    IV_ANOMALIES,
+    IV_FEATURES,
     IV_SURFACE,
     POP,
     by_snapshot,
@@ -70,6 +72,27 @@ def _describe_surface(workspace: Workspace, symbol: str, day: date, frame: pl.Da
         "atm_iv_by_expiry": plot(last["atm_iv"].to_list(), label="at-the-money volatility by expiry"),
         "fit_by_expiry": plot(last["rmse_half_spreads"].to_list(), kind="bar", label="rmse in half-spreads by expiry"),
     }
+
+
+def _describe_anomalies(workspace: Workspace, symbol: str, day: date, frame: pl.DataFrame) -> Mapping[str, Any]:
+    if frame.is_empty():
+        return {"flags": 0}
+    last = frame.filter(pl.col("recv_ts") == frame["recv_ts"].max())
+    shown = ("severity", "kind", "expiry", "contracts", "edge", "persistence", "explanation")
+    return {
+        "kinds": counts(dict(frame.group_by("kind").len().rows())),
+        "severities": counts(dict(frame.group_by("severity").len().rows())),
+        "last_snapshot": preview(last, shown, 30),
+    }
+
+
+def _describe_features(workspace: Workspace, symbol: str, day: date, frame: pl.DataFrame) -> Mapping[str, Any]:
+    if frame.is_empty():
+        return {}
+    last = frame.row(-1, named=True)
+    names = ("iv_30", "iv_60", "iv_rr25_30", "iv_bf25_30", "iv_term_slope", "expected_vol_30", "vol_premium_30")
+    found: dict[str, Any] = {name: last[name] for name in names if last[name] is not None}
+    return found | {"implied_by": str(last["implied_by"]), "reasons": counts(_reasons(frame))}
 
 
 def _describe_heston(workspace: Workspace, symbol: str, day: date, frame: pl.DataFrame) -> Mapping[str, Any]:
@@ -232,6 +255,20 @@ def build(partitions: Partitions) -> list[Any]:
             _describe_surface,
         ),
         _surface_check(),
+        table(
+            IV_FEATURES,
+            ["implied_vols", "iv_surface", "bars"],
+            "polars",
+            "Constant-maturity volatility, skew, butterfly, term slope and variance premium per snapshot, for packs.",
+            _describe_features,
+        ),
+        table(
+            IV_ANOMALIES,
+            ["implied_vols", "forwards", "iv_surface"],
+            "polars",
+            "Quotes and expiries that do not fit: what, how sure, worth how much, and which quotes to look at.",
+            _describe_anomalies,
+        ),
         table(
             HESTON_PARAMS,
             ["implied_vols"],

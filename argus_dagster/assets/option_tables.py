@@ -1,18 +1,22 @@
 """Tables of the option product, date x underlying: what each rests on and how it is computed."""
 
-from collections.abc import Callable, Iterator, Sequence
-from datetime import date
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date, datetime
 
 import polars as pl
 
 from argus_core.market.lake import hash_of
 from argus_core.settings.options import OptionSettings
 from argus_dagster.assets.option_snapshots import OPTION_SNAPSHOTS, snapshot_keys
+from argus_dagster.assets.session_history import bars_hashes, session_rows
 from argus_dagster.stage import Stage
 from argus_dagster.workspace import Workspace
 
 #: Rows of a day from the tables of that day, by name.
 ComputeDay = Callable[[Workspace, str, date], pl.DataFrame]
+
+#: Earlier days of a table that a day looks at.
+History = Callable[[Workspace, date], Sequence[date]]
 
 
 def option_settings(workspace: Workspace) -> OptionSettings:
@@ -30,13 +34,15 @@ def option_stage(
     settings_hash: Callable[[Workspace], str],
     compute_day: ComputeDay,
     *,
-    before: Callable[[Workspace, date], Sequence[date]] = lambda workspace, day: (),
+    history: Mapping[str, History] | None = None,
+    also: Callable[[Workspace, str, date], Sequence[str]] = lambda workspace, symbol, day: (),
 ) -> Stage:
     """A stage whose partition rests on the day's ``upstream`` tables.
 
     Args:
         upstream: tables that must exist; the first one's rows are what it is about.
-        before: earlier days whose tables it looks at too, where they exist.
+        history: table -> the earlier days of it that are looked at too, where they exist.
+        also: hashes of whatever else it rests on.
     """
 
     def inputs(workspace: Workspace, symbol: str, day: date) -> str | None:
@@ -48,10 +54,11 @@ def option_stage(
             if stamp is None:
                 return None
             found.append(stamp.data_hash)
-        for earlier in before(workspace, day):
-            for name in upstream:
+        for name, days in (history or {}).items():
+            for earlier in days(workspace, day):
                 stamp = workspace.lake.stamp(name, **snapshot_keys(workspace, symbol, earlier))
                 found.append(stamp.data_hash if stamp else "-")
+        found += also(workspace, symbol, day)
         return hash_of([*found, settings_hash(workspace), workspace.series_hash(symbol)])
 
     def compute(workspace: Workspace, symbol: str, days: Sequence[date]) -> Iterator[tuple[date, pl.DataFrame]]:
@@ -101,15 +108,21 @@ def by_snapshot(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
 
 
 def _surface(workspace: Workspace, symbol: str, day: date) -> pl.DataFrame:
-    from argus_core.options.schemas import SurfaceSlices
-    from argus_core.options.surface import fit_surface
+    from argus_core.options.surface.snapshots import fit_surfaces
 
-    settings = option_settings(workspace).surface
-    vols = read_options(workspace, "implied_vols", symbol, [day])
-    parts: list[pl.DataFrame] = []
-    for snapshot in by_snapshot(vols):
-        parts.append(fit_surface(snapshot, settings, previous=parts[-1] if parts else None).slices)
-    return pl.concat(parts) if parts else SurfaceSlices.create_empty()
+    return fit_surfaces(read_options(workspace, "implied_vols", symbol, [day]), option_settings(workspace).surface)
+
+
+def _features(workspace: Workspace, symbol: str, day: date) -> pl.DataFrame:
+    from argus_core.options.iv_features import iv_features_of
+
+    return iv_features_of(
+        read_options(workspace, "implied_vols", symbol, [day]),
+        read_options(workspace, "iv_surface", symbol, [day]),
+        session_rows(workspace, symbol, day),
+        workspace.calendar,
+        option_settings(workspace).features,
+    )
 
 
 def session_before(workspace: Workspace, day: date) -> list[date]:
@@ -133,6 +146,44 @@ def _heston(workspace: Workspace, symbol: str, day: date) -> pl.DataFrame:
             fit = calibrate(vols.filter(pl.col("recv_ts") == vols["recv_ts"].max()), settings)
             previous = fit.parameters if fit.converged else None
     return fit_snapshots(read_options(workspace, "implied_vols", symbol, [day]), settings, previous)
+
+
+def sessions_of_history(workspace: Workspace, day: date) -> list[date]:
+    """The sessions before ``day`` that anomalies are compared with."""
+    count = option_settings(workspace).anomalies.history.window
+    first = workspace.project.platform.calendar.start_date
+    return [d for d in workspace.calendar.last_sessions(day, count + 1) if first <= d < day]
+
+
+def _anomalies(workspace: Workspace, symbol: str, day: date) -> pl.DataFrame:
+    """Flags of the day's snapshots. Those of the session before are found again, for what persists over the night."""
+    from argus_core.options.anomalies import find_anomalies
+    from argus_core.options.schemas import Anomalies
+
+    settings = option_settings(workspace).anomalies
+    before = session_before(workspace, day)
+    past = read_options(workspace, "iv_surface", symbol, [*sessions_of_history(workspace, day), day])
+    forwards = read_options(workspace, "forwards", symbol, [*before, day])
+    yesterday = list(by_snapshot(read_options(workspace, "implied_vols", symbol, before)))
+    earlier = yesterday[max(0, len(yesterday) + 1 - settings.snapshots) :]
+    today = list(by_snapshot(read_options(workspace, "implied_vols", symbol, [day])))
+    found: list[pl.DataFrame] = []
+    times: list[datetime] = []
+    for number, snapshot in enumerate([*earlier, *today]):
+        moment = snapshot["recv_ts"][0]
+        flags = find_anomalies(
+            snapshot,
+            settings,
+            forwards=forwards.filter(pl.col("recv_ts") == moment),
+            previous=[*earlier, *today][number - 1] if number else None,
+            history=past.filter(pl.col("recv_ts") < moment) if past.height else None,
+            earlier=pl.concat(found) if found else None,
+            earlier_times=tuple(times),
+        )
+        found.append(flags)
+        times.append(moment)
+    mine = found[len(earlier) :]
+    return pl.concat(mine) if mine else Anomalies.create_empty()
 
 
 def _pop(workspace: Workspace, symbol: str, day: date) -> pl.DataFrame:
@@ -170,17 +221,31 @@ IMPLIED_VOLS = option_stage("implied_vols", ["forwards", "option_snapshots"], _c
 IV_SURFACE = option_stage(
     "iv_surface", ["implied_vols"], lambda workspace: option_settings(workspace).surface.config_hash, _surface
 )
+IV_FEATURES = option_stage(
+    "iv_features",
+    ["implied_vols", "iv_surface"],
+    lambda workspace: option_settings(workspace).features.config_hash,
+    _features,
+    also=bars_hashes,
+)
 HESTON_PARAMS = option_stage(
     "heston_params",
     ["implied_vols"],
     lambda workspace: option_settings(workspace).heston.config_hash,
     _heston,
-    before=session_before,
+    history={"implied_vols": session_before},
 )
 
+IV_ANOMALIES = option_stage(
+    "iv_anomalies",
+    ["implied_vols", "forwards", "iv_surface"],
+    lambda workspace: option_settings(workspace).anomalies.config_hash,
+    _anomalies,
+    history={"implied_vols": session_before, "forwards": session_before, "iv_surface": sessions_of_history},
+)
 POP = option_stage("pop", ["heston_params", "implied_vols", "forwards", "iv_surface"], _pop_hash, _pop)
 
 #: What is prepared for every session: packs carry its features.
-CHAIN_STAGES = (OPTION_SNAPSHOTS, FORWARDS, IMPLIED_VOLS, IV_SURFACE)
+CHAIN_STAGES = (OPTION_SNAPSHOTS, FORWARDS, IMPLIED_VOLS, IV_SURFACE, IV_FEATURES)
 #: What is made of the chains of a cycle's own date.
-OPTION_STAGES = (HESTON_PARAMS, POP)
+OPTION_STAGES = (IV_ANOMALIES, HESTON_PARAMS, POP)

@@ -13,7 +13,7 @@ from argus_dagster.partitions import Partitions, date_symbol_key, days_by_symbol
 from argus_dagster.workspace import Workspace
 
 #: Tables beside the bars that a pack takes from its symbol's sessions.
-_LABELS = ("outcomes", "regimes", "model_regimes", "option_snapshots")
+_LABELS = ("outcomes", "regimes", "model_regimes", "option_snapshots", "iv_features")
 
 
 def seal(workspace: Workspace, symbol: str, day: date) -> Pack:
