@@ -334,8 +334,8 @@ def _evidence_words(row: Mapping[str, Any]) -> str:
     if row["evidence"] == "dead":
         return f" Dead: after {days} days even the upper bound of its annual Sharpe is {high:.1f}."
     return (
-        f" Not proven is not dead: after {days} days its true annual Sharpe may lie between {low:.1f} and {high:.1f}, "
-        f"and this search finds one of {least:.1f} with 80 % power."
+        f" Not proven is not dead: after {days} days its true annual Sharpe, taken alone, may lie between {low:.1f} "
+        f"and {high:.1f}, and this search finds one of {least:.1f} with 80 % power."
     )
 
 
