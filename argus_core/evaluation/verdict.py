@@ -176,7 +176,8 @@ def evaluate(
         alpha=look.level,
         n_trials=trial_set.n_trials,
     )
-    new = int((known["first_date"] == day).sum()) if day is not None and known.height else trial_set.n_trials
+    searched = known.filter(pl.col("strategy") != BENCHMARK_STRATEGY)
+    new = int((searched["first_date"] == day).sum()) if day is not None and known.height else trial_set.n_trials
     names = {str(row["run_id"]): str(row["trial_id"]) for row in (*trials, *idle)}
     row_of_budget = close_look(
         look,

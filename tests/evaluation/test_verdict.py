@@ -124,6 +124,7 @@ def test_buy_and_hold_is_a_benchmark_and_never_a_candidate(cycle):
     held = pl.when(pl.col("run_id") == "run001").then(pl.lit("BuyAndHold")).otherwise("strategy").alias("strategy")
     verdict = judge((runs.with_columns(held), returns, ledger.with_columns(held)))
     assert verdict.joint_test["n_tested"] == verdict.joint_test["n_trials"] == 2
+    assert verdict.budget["new_trials"].to_list() == verdict.budget["cycle_trials"].to_list() == [2]
     row = verdict.rankings.filter(pl.col("role") == "benchmark").row(0, named=True)
     assert (row["run_id"], row["killed"], row["n_kill_reasons"]) == ("run001", False, 0)
     assert "run001" not in verdict.candidates["run_id"]
