@@ -6,8 +6,9 @@ from argus_core.reports.sparkline import fan_sparkline, sparkline
 
 if TYPE_CHECKING:
     from argus_core.reports.cycle import cycle_report
+    from argus_core.reports.options import option_report
 
-__all__ = ["cycle_report", "fan_sparkline", "sparkline"]
+__all__ = ["cycle_report", "fan_sparkline", "option_report", "sparkline"]
 
 
 def __getattr__(name: str) -> Any:
@@ -15,4 +16,8 @@ def __getattr__(name: str) -> Any:
         from argus_core.reports.cycle import cycle_report
 
         return cycle_report
+    if name == "option_report":
+        from argus_core.reports.options import option_report
+
+        return option_report
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

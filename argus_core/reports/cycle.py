@@ -19,6 +19,7 @@ from argus_core.reports.words import parameters
 if TYPE_CHECKING:
     from argus_core.allocation import Allocation
     from argus_core.evaluation import Evaluation
+    from argus_core.reports.option_day import OptionDay
 
 #: Lines in the equity figure: the best run of each strategy and symbol, at most this many.
 _SHOWN_RUNS = 5
@@ -34,6 +35,8 @@ def cycle_report(
     trades: pl.DataFrame,
     evaluation: Evaluation,
     allocation: Allocation,
+    options: Sequence[OptionDay] = (),
+    option_pages: Sequence[str | None] = (),
 ) -> Path:
     """Write the report of ``date`` to ``path``: one self-contained HTML file that makes no request.
 
@@ -41,6 +44,8 @@ def cycle_report(
         project_summary: what to print as provenance (config, hashes, symbols, window, convention, ...), JSON-like.
         runs, returns, trades: the experiment tables of the date, all symbols.
         evaluation, allocation: the verdicts on them.
+        options: the option tables of the date, one entry per underlying that has options; none: no section on them.
+        option_pages: addresses of their pages relative to ``path``; None where a page was not written.
 
     Raises:
         MissingPlotlyError: if plotly (extra ``report``) is not installed.
@@ -62,6 +67,7 @@ def cycle_report(
             _fans(shown, trades, metrics),
             sections.costs(shown, metrics),
             sections.regimes(shown, metrics),
+            _options(options, option_pages),
             sections.provenance(project_summary, runs, evaluation),
         ]
     )
@@ -151,6 +157,14 @@ def _fans(shown: Sequence[Mapping[str, Any]], trades: pl.DataFrame, metrics: Map
         "if the trades were typical; it starts from the selected, hence flattering, mean."
     )
     return section("Monte Carlo over trades", say, f'<div class="two">{"".join(parts)}</div>')
+
+
+def _options(days: Sequence[OptionDay], pages: Sequence[str | None]) -> str:
+    if not days:
+        return ""
+    from argus_core.reports.options import option_summary
+
+    return option_summary(days, pages)
 
 
 def _label(run: Mapping[str, Any]) -> str:

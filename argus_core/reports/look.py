@@ -112,7 +112,11 @@ def finished(
         hoverlabel={"bgcolor": "white", "bordercolor": GRID, "font": {"family": _FONT, "size": 12}},
     )
     axis = {"automargin": True, "zeroline": False, "tickfont": {"color": QUIET, "size": 12}}
-    titled = {"font": {"color": QUIET, "size": 12}}
-    figure.update_xaxes(showgrid=False, linecolor=GRID, title={"text": x_title} | titled, **axis)
-    figure.update_yaxes(showgrid=y_grid, gridcolor=GRID, ticksuffix=suffix, title={"text": y_title} | titled, **axis)
+    figure.update_xaxes(showgrid=False, linecolor=GRID, title=_title(x_title), **axis)
+    figure.update_yaxes(showgrid=y_grid, gridcolor=GRID, ticksuffix=suffix, title=_title(y_title), **axis)
     return str(figure.to_html(full_html=False, include_plotlyjs=False, config=_CONFIG, div_id=name))
+
+
+def _title(words: str) -> dict[str, Any] | None:
+    """Of an axis; None without words: plotly leaves room for an empty one."""
+    return {"text": words, "font": {"color": QUIET, "size": 12}} if words else None

@@ -38,14 +38,18 @@ td.n,th.n{text-align:right;white-space:nowrap}
 td.w{min-width:200px}td.w.wide{min-width:290px}
 .tall{max-height:640px;overflow:auto;border-bottom:1px solid var(--line)}
 .tall th{position:sticky;top:0;background:var(--card)}
-.dim{color:var(--quiet)}.neg{color:var(--red)}
+.dense table{font-size:13px}.dense td,.dense th{padding-left:7px;padding-right:7px}
+.keep{white-space:nowrap}.dim{color:var(--quiet)}.neg{color:var(--red)}
 .mono{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;font-size:12.5px}
 .chip{display:inline-block;border-radius:999px;padding:1px 9px;font-size:12px;font-weight:560;white-space:nowrap;
 margin:1px 3px 1px 0;background:#eef0f4;color:#414b5a}
 .chip.kill{background:#fbeae6;color:var(--red)}.chip.live{background:#e2f4ef;color:var(--green)}
 .more{color:var(--quiet);font-size:13px;margin:10px 0 0}
 .two{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,430px),1fr));gap:8px 36px}
-.two>*{min-width:0}
+.two>*,.three>*,.four>*{min-width:0}
+.three{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,320px),1fr));gap:4px 28px}
+.four{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,240px),1fr));gap:4px 28px}
+h3.small{font-size:13px;color:var(--quiet);margin:12px 0 0;font-weight:560}
 dl{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:5px 18px;margin:0;font-size:14px}
 dt{color:var(--quiet)}dd{margin:0;overflow-wrap:anywhere}
 footer{color:var(--quiet);font-size:13px;margin-top:26px}
