@@ -8,6 +8,7 @@ import dagster as dg
 import polars as pl
 
 from argus_core.market.lake import hash_of
+from argus_dagster.assets.option_report import option_days
 from argus_dagster.assets.selection import Cycle, decided_at, is_newest, judge, kill_counts, open_cycle, read_cycle
 from argus_dagster.materialisation import data_version
 from argus_dagster.metadata import counts, preview
@@ -63,6 +64,7 @@ def write_report(workspace: Workspace, cycle: Cycle) -> Path:
 
     evaluation: Evaluation = judge(workspace, cycle)
     day, project = cycle.day, workspace.project
+    options, option_pages = option_days(workspace, day)
     return cycle_report(
         report_path(workspace, day),
         date=day,
@@ -80,6 +82,8 @@ def write_report(workspace: Workspace, cycle: Cycle) -> Path:
         trades=read_cycle(workspace, cycle, "experiment_trades"),
         evaluation=evaluation,
         allocation=size(workspace, cycle, evaluation.candidates),
+        options=options,
+        option_pages=option_pages,
     )
 
 
@@ -145,10 +149,15 @@ def build(partitions: Partitions) -> list[Any]:
         group_name="monitoring",
         partitions_def=partitions.date,
         backfill_policy=dg.BackfillPolicy.single_run(),
-        deps=["rankings", "killed", "allocations"],
+        deps=[
+            "rankings",
+            "killed",
+            "allocations",
+            dg.AssetDep("option_report", partition_mapping=dg.MultiToSingleDimensionPartitionMapping("date")),
+        ],
         kinds={"html"},
         code_version="1",
-        description="Ranking with reasons in words, equity, Monte Carlo fan, cost and regime tables: one HTML file.",
+        description="Ranking with reasons in words, equity, Monte Carlo fan, costs, regimes, options: one HTML file.",
     )
     def cycle_report_asset(
         context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]
