@@ -117,10 +117,7 @@ class Lake:
 
     def path(self, table: str, **keys: KeyValue) -> UPath:
         """File of one partition; the order of ``keys`` is the order of the folders."""
-        folder = self.root / table
-        for name, value in keys.items():
-            folder = folder / f"{name}={value}"
-        return folder / "part.parquet"
+        return self.root.joinpath(table, *(f"{name}={value}" for name, value in keys.items()), "part.parquet")
 
     def write(
         self,
