@@ -22,6 +22,7 @@ from typing import Any
 import dagster as dg
 
 from argus_core.settings import SettingsError
+from argus_core.settings.iv_features import REALISED_SESSIONS
 from argus_dagster.assets.bars import BARS, BARS_RAW
 from argus_dagster.assets.model_regimes import MODEL_REGIMES
 from argus_dagster.assets.option_tables import CHAIN_STAGES, OPTION_STAGES
@@ -166,6 +167,8 @@ def _prepared(workspace: Workspace, window: Sequence[date]) -> list[date]:
 
     settings = workspace.project.platform
     back = max(history_sessions(settings.regimes, workspace.instrument(s)) for s in workspace.symbols)
+    if any(workspace.instrument(s).options for s in workspace.symbols):
+        back = max(back, REALISED_SESSIONS)
     back += workspace.project.loop.pack.warmup_days
     known = workspace.calendar.last_sessions(window[0], back + 1)
     return [d for d in known if settings.calendar.start_date <= d < window[0]] + list(window)
@@ -194,7 +197,9 @@ def run_cycle(
         if underlyings:
             progress(f"options: {', '.join(underlyings)} on {len(cycle_days)} date(s)")
             for symbol in underlyings:
-                if failure := run_options(workspace, instance, symbol, cycle_days):
+                failure = run_options(workspace, instance, symbol, cycle_days)
+                failure = failure or report_options(workspace, instance, symbol, max(cycle_days))
+                if failure:
                     result.failures[f"options {symbol}"] = failure
         progress(f"research: {len(workspace.project.loop.strategies)} strategies on {len(cycle_days)} date(s)")
         tasks = [(workspace, symbol, plan.sessions, cycle_days) for symbol in plan.symbols]
@@ -250,6 +255,12 @@ def run_market(workspace: Workspace, instance: dg.DagsterInstance, symbol: str, 
 def run_options(workspace: Workspace, instance: dg.DagsterInstance, symbol: str, days: Sequence[date]) -> str | None:
     """Bring what is made of the chains of ``days`` up to date; return what failed, or None."""
     return _settle(workspace, instance, OPTION_STAGES, symbol, days)
+
+
+def report_options(workspace: Workspace, instance: dg.DagsterInstance, symbol: str, day: date) -> str | None:
+    """Write the page of an underlying on ``day``; return what failed, or None."""
+    key = date_symbol_key(day, symbol)
+    return _run(workspace, instance, ["option_report"], key, key)
 
 
 def _settle(

@@ -14,7 +14,9 @@ _KNOWN: dict[tuple[str, str, str], pl.DataFrame] = {}
 
 def history_of(workspace: Workspace, day: date) -> list[date]:
     """Sessions whose bars the features of ``day`` rest on: as many for a date alone as for one in a range."""
-    return workspace.calendar.last_sessions(day, workspace.project.platform.options.features.history_sessions)
+    platform = workspace.project.platform
+    sessions = workspace.calendar.last_sessions(day, platform.options.features.history_sessions)
+    return [d for d in sessions if d >= platform.calendar.start_date]
 
 
 def bars_hashes(workspace: Workspace, symbol: str, day: date) -> Sequence[str]:
