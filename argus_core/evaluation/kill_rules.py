@@ -90,6 +90,11 @@ def _penalty(name: str, component: str, words: Callable[[Mapping[str, Any]], tup
 
 def _fragile_words(run: Mapping[str, Any]) -> tuple[str, str]:
     ratio = number(run, "plateau_ratio")
+    if ratio is None and (number(run, "sharpe") or 0.0) <= 0:
+        return (
+            "It has no positive Sharpe ratio, so there is nothing that neighbouring parameter sets could keep.",
+            "A parameter region that earns at all.",
+        )
     kept = "none" if ratio is None or ratio <= 0 else f"{ratio:.0%}"
     return (
         f"Neighbouring parameter sets keep {kept} of its result: it stands on a peak, not on a plateau.",

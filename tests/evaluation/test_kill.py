@@ -66,6 +66,13 @@ def test_pbo_kills_only_where_a_threshold_is_set(run_row):
     assert set(killed(row, pbo_max=0.5)) == {"pbo"}
 
 
+def test_a_losing_run_is_not_told_that_it_stands_on_a_peak(run_row):
+    loser = killed(run_row("a", plateau_ratio=None, sharpe=-0.5))["robustness_penalty"]
+    peak = killed(run_row("a", plateau_ratio=0.1, sharpe=1.5))["robustness_penalty"]
+    assert ("no positive Sharpe" in loser.explanation, "on a peak" in loser.explanation) == (True, False)
+    assert "keep 10% of its result: it stands on a peak" in peak.explanation
+
+
 def test_consistent_losers_get_the_stability_penalty(run_row):
     # The predecessor gave five losing windows out of five a penalty of 0.
     row = run_row("a", wf_sign_consistency=1.0, wf_oos_sharpe=-2.0, wf_is_sharpe=-2.0)
