@@ -24,7 +24,7 @@ from argus_core.reports.words import DASH, MINUS, decimal, percent, plural
 if TYPE_CHECKING:
     from argus_core.options.surface import Surface
 
-_MOST_ANOMALIES, _MOST_SMILES = 30, 9
+_MOST_ANOMALIES, _MOST_SMILES, _MOST_QUOTES = 30, 9, 400
 #: Smiles are drawn this many at-the-money deviations to each side at most.
 _SMILE_DEVIATIONS = 6.0
 _CHIP = {"act": "kill", "watch": "", "info": ""}
@@ -176,6 +176,7 @@ def smiles(day: OptionDay, surface: Surface | None) -> str:
         years = float(used["t_cal"][0])
         reach = _SMILE_DEVIATIONS * float(nearest) * math.sqrt(years)
         near = quotes.filter(pl.col("log_moneyness").abs() <= reach)
+        near = near[spread_out(near.height, _MOST_QUOTES)]
         ends_k = near["log_moneyness"].to_numpy()
         k = np.linspace(ends_k.min(), ends_k.max(), 81)
         forward = float(used["strike"][0]) / math.exp(float(used["log_moneyness"][0]))

@@ -16,6 +16,7 @@ body{margin:0;background:var(--paper);color:var(--ink);
 font:16px/1.55 Inter,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;-webkit-text-size-adjust:100%}
 main{max-width:1240px;margin:0 auto;padding:40px 24px 64px}
 header{margin-bottom:28px}
+a{color:var(--blue)}
 .brand{font-size:13px;letter-spacing:.08em;text-transform:uppercase;color:var(--quiet);margin:0 0 10px}
 h1{font-size:clamp(28px,4.4vw,42px);line-height:1.15;letter-spacing:-.02em;margin:0 0 12px;font-weight:680}
 h1.none{color:var(--ink)}h1.some{color:var(--green)}
