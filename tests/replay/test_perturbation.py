@@ -49,6 +49,22 @@ def test_perturbing_changes_the_future_only_and_keeps_bars_valid(direction, scal
     assert future["ts"].equals(FRAME["ts"].slice(200))
 
 
+def test_volatilities_of_the_chain_stay_volatilities():
+    names = ("iv_30", "iv_60", "iv_strip_variance_30", "expected_vol_30", "vol_premium_30")
+    known = FRAME.with_columns(pl.lit(0.2).alias(name) for name in names).with_columns(
+        iv_recv_ts=pl.col("available_at")
+    )
+    for direction in (1, -1):
+        changed = perturb_future(known, 200, seed=3, direction=direction)
+        assert changed.head(200).equals(known.head(200))
+        assert (
+            changed.slice(200).select((pl.col(names[:4]) > 0).all() & (pl.col(names[:4]) != 0.2).all()).row(0)
+            == (True,) * 4
+        )
+        # When a chain was received is the clock's, not the market's.
+        assert changed["iv_recv_ts"].equals(known["iv_recv_ts"])
+
+
 def test_the_scale_sets_the_size_of_the_move():
     large = perturb_future(FRAME, 200, seed=3)["close"].slice(200) / FRAME["close"].slice(200)
     small = perturb_future(FRAME, 200, seed=3, scale=0.01)["close"].slice(200) / FRAME["close"].slice(200)
