@@ -11,7 +11,7 @@ import polars as pl
 from argus_core.options.heston.market import Market, SimulatedLeg, SimulatedPosition
 from argus_core.options.heston.parameters import HestonParameters
 from argus_core.options.profit.page import page_legs
-from argus_core.reports.option_day import OptionDay, position_in_words, ranked_positions, spot_of
+from argus_core.reports.option_day import OptionDay, position_in_words, ranked_positions, snapshot_numbers, spot_of
 from argus_core.reports.option_figures import FAN_LEVELS, boundary_figure, pop_fan_figure
 from argus_core.reports.page import Column, Html, section, table, text
 from argus_core.reports.words import MINUS, decimal, percent, plural
@@ -39,6 +39,9 @@ def candidates(day: OptionDay) -> str:
         f"after the spread and commissions, under the pricing measure {first['measure']}; the order is that of the "
         f"least of them. Where model and market differ by more than {percent(WIDE_GAP, 0)} the model is at risk."
     )
+    fit = snapshot_numbers(day)["fit"]
+    if fit is not None and fit > 1.0:
+        say += f" The market's opinion is no better than its surface, which misses the mids by {decimal(fit)} half-spreads."
     physical = next((one for one in rows["physical"].drop_nulls()), None)
     columns = [
         Column("Position", "words"),
