@@ -41,7 +41,9 @@ def candidates(day: OptionDay) -> str:
     )
     fit = snapshot_numbers(day)["fit"]
     if fit is not None and fit > 1.0:
-        say += f" The market's opinion is no better than its surface, which misses the mids by {decimal(fit)} half-spreads."
+        say += (
+            f" The market's opinion is no better than its surface: it misses the mids by {decimal(fit)} half-spreads."
+        )
     physical = next((one for one in rows["physical"].drop_nulls()), None)
     columns = [
         Column("Position", "words"),
