@@ -53,6 +53,9 @@ class TrialSet:
 
 #: Power that "detectable" means, and one-sided level of the bounds on a Sharpe ratio.
 _POWER, _BOUND = 0.80, 0.05
+#: With fewer closed trades than this, and less than this share of the time in the market, the moments of daily returns
+#: are those of a few days, and bounds made from them are far too narrow.
+_LEAST_TRADES, _LEAST_EXPOSURE = 10, 0.5
 _NORMAL = NormalDist()
 
 
@@ -65,7 +68,8 @@ def evidence(
     and first-order autocorrelation. ``min_detectable_sharpe``: true annual Sharpe that the joint test marks at 80 %
     power on this history among these trials, (t_c + z) standard errors. ``haircut_sharpe``: what Harvey & Liu leave of
     it after every trial of the ledger. ``evidence`` where nothing is proven: ``dead`` if even ``sharpe_high`` is below
-    ``useful_sharpe``, else ``not proven``.
+    ``useful_sharpe``, else ``not proven``. A run with fewer than ten trades that was mostly out of the market has no
+    bounds, and is never dead.
     """
     names = ("evidence", "min_detectable_sharpe", "sharpe_low", "sharpe_high", "haircut_sharpe")
     sharpe, days = number(row, "sharpe_period"), int(number(row, "n_days") or 0)
@@ -82,6 +86,9 @@ def evidence(
     critical = reach if critical_t is None or not math.isfinite(critical_t) else critical_t
     detectable = (critical + _NORMAL.inv_cdf(_POWER)) * null_error
     haircut, _ = sharpe_haircut(sharpe * year, days / year**2, trials.n_trials)
+    closed = number(row, "n_trades")
+    if closed is not None and closed < _LEAST_TRADES and (number(row, "exposure") or 0.0) < _LEAST_EXPOSURE:
+        return dict.fromkeys(names) | {"evidence": "not proven", "min_detectable_sharpe": detectable * year}
     return {
         "evidence": "dead" if high * year < useful_sharpe else "not proven",
         "min_detectable_sharpe": detectable * year,

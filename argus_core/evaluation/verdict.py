@@ -329,9 +329,14 @@ def _proven_words(row: Mapping[str, Any]) -> str:
 def _evidence_words(row: Mapping[str, Any]) -> str:
     """Dead, or only not proven: what the history of a killed run can say about its true Sharpe."""
     low, high, least = (number(row, name) for name in ("sharpe_low", "sharpe_high", "min_detectable_sharpe"))
-    if low is None or high is None or least is None:
+    if least is None:
         return ""
     days = int(number(row, "n_days") or 0)
+    if low is None or high is None:
+        return (
+            f" Not proven is not dead: so few trades in {days} days say nothing about its true Sharpe, and this search "
+            f"finds an annual one of {least:.1f} with 80 % power."
+        )
     if row["evidence"] == "dead":
         return f" Dead: after {days} days even the upper bound of its annual Sharpe is {high:.1f}."
     return (

@@ -71,6 +71,28 @@ def test_autocorrelation_enters_the_gate_and_not_the_classic_form():
     assert trending["psr"] == plain["psr"]
 
 
+def test_a_handful_of_trades_gives_no_bounds_unless_the_run_was_mostly_invested():
+    few = evidence(
+        make_run("a", sharpe_period=-0.5, n_trades=3, exposure=0.02), TRIALS, critical_t=3.0, useful_sharpe=0.5
+    )
+    assert (few["evidence"], few["sharpe_low"], few["sharpe_high"]) == ("not proven", None, None)
+    assert few["min_detectable_sharpe"] > 0
+    held = evidence(
+        make_run("a", sharpe_period=-0.5, n_trades=3, exposure=0.99), TRIALS, critical_t=3.0, useful_sharpe=0.5
+    )
+    assert held["evidence"] == "dead"
+    assert held["sharpe_low"] < held["sharpe_high"] < 0
+
+
+def test_few_trades_are_told_as_few_trades():
+    runs, returns, ledger = make_cycle([0.5, 0.03, -0.4], seed=2)
+    parsed = EvaluationSettings.parse({"spa": {"resamples": 300}}, source="test")
+    idle = runs.with_columns(n_trades=pl.lit(3), exposure=pl.lit(0.01))
+    verdict = evaluate(idle, returns, ledger, parsed, ExperimentSettings())
+    assert set(verdict.rankings["evidence"]) == {"not proven"}
+    assert all("so few trades in 250 days" in words for words in verdict.rankings["verdict"])
+
+
 def test_the_verdict_tells_them_apart():
     parsed = EvaluationSettings.parse({"spa": {"resamples": 300}}, source="test")
     verdict = evaluate(*make_cycle([0.5, 0.03, -0.4], seed=2), parsed, ExperimentSettings())
