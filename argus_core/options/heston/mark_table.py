@@ -96,13 +96,18 @@ def _fourier() -> Any:
 def mark_table(parameters: HestonParameters, years: np.ndarray, top: float, *, variances: int = VARIANCES) -> MarkTable:
     """Table for the times left ``years`` (closes,) in years, zero at the expiry, and volatilities from 0 to ``top``.
 
-    ``top`` is moved up a little so that v0 is a node: today's prices are then exact.
+    ``top`` is moved up a little so that v0 is a node: today's prices are then exact. Read-only: the last few are kept.
     """
+    return _made_table(parameters, tuple(np.asarray(years, dtype=float).tolist()), float(top), variances)
+
+
+@lru_cache(maxsize=8)
+def _made_table(parameters: HestonParameters, times: tuple[float, ...], top: float, variances: int) -> MarkTable:
     parameters.checked()
     last, now = variances - 1, math.sqrt(parameters.v0)
     top = now * last / max(math.floor(now * last / max(top, now)), 1)
     _, kappa, theta, sigma, rho = parameters
-    years = np.asarray(years, dtype=float)
+    years = np.array(times)
     v = (np.linspace(0.0, 1.0, variances) * top) ** 2
     alive = np.maximum(years, 1e-6)
     mean, spread = law_of_log_price(parameters, alive[:, None], v)
@@ -120,7 +125,10 @@ def mark_table(parameters: HestonParameters, years: np.ndarray, top: float, *, v
         moneyness = low[over][..., None] + width[over][..., None] * np.linspace(0.0, 1.0, NODES)
         value[over] = np.maximum(np.expm1(moneyness), 0.0)
         slope[over] = np.where(moneyness > 1e-12, np.exp(moneyness), 0.0)
-    return MarkTable(years, np.float64(top), low, width, np.maximum(value, 0.0), np.clip(slope, 0.0, None))
+    table = MarkTable(years, np.float64(top), low, width, np.maximum(value, 0.0), np.clip(slope, 0.0, None))
+    for array in table:
+        array.setflags(write=False)
+    return table
 
 
 def with_padding(table: MarkTable, dtype: Any) -> MarkTable:

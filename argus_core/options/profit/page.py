@@ -214,15 +214,18 @@ def _managed(
     commission: float,
     multiplier: float,
 ) -> pl.DataFrame:
-    """Simulated lives: one simulation serves all positions of a first expiry."""
+    """Simulated lives of the best candidates: one simulation serves all positions of a first expiry."""
     names = ("pop_managed", "p_stop", "p50", "expected_pnl_managed", "pop_calendar")
     found = {name: np.full((len(legs), 2), np.nan) for name in names}
     schemes: list[str | None] = [None] * len(legs)
-    sampling = Sampling(paths=settings.paths, seed=settings.seed, source="sobol")
+    sampling = Sampling(paths=settings.paths, seed=settings.seed)
     days = chosen["days"].to_list()
     prices = chosen["price"].to_list()
+    simulated = (chosen["rank"] <= settings.managed_per_structure).to_list()
     for day in sorted(set(chosen["expiry"])):
-        members = [i for i, own in enumerate(chosen["expiry"]) if own == day]
+        members = [i for i, own in enumerate(chosen["expiry"]) if own == day and simulated[i]]
+        if not members:
+            continue
         terms = by_expiry.get(day)
         if terms is None or terms["spot"] is None or days[members[0]] < 1:
             continue
