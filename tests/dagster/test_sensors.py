@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import dagster as dg
 import pytest
 
+from argus_core.packs import decision_frame, open_pack
 from argus_core.settings import NotifySettings
 from argus_dagster.loop import CyclePlan, plan_cycle, run_cycle, run_market
 from argus_dagster.notifications import notify
@@ -52,6 +53,14 @@ def test_phases_follow_each_other_until_a_session_is_complete(
     assert [job for job, _, _ in due_phases(workspace, DAY)] == ["market_wide"]
     assert run_cycle(workspace, plan).ok
     assert list(due_phases(workspace, DAY)) == []
+    # The pack of a cycle carries what the chains say, received before each decision.
+    packs = workspace.project.resolve(workspace.project.loop.pack.packs_output_dir)
+    pack = open_pack(packs / f"SPY_{plan.window[0]}_{plan.window[-1]}")
+    frame = decision_frame(pack, workspace.instrument("SPY"), workspace.calendar, ())
+    # The chain that stands when the pack begins, then one a session.
+    assert frame["iv_recv_ts"].dt.date().unique().sort().to_list() == [date(2025, 1, 3), *plan.window]
+    assert (frame["iv_recv_ts"] <= frame["available_at"]).all()
+    assert frame["iv_30"].null_count() == 0
 
 
 class _Inbox(BaseHTTPRequestHandler):
