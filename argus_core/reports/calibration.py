@@ -109,10 +109,14 @@ def _power(summary: Mapping[str, Any]) -> str:
         for row in rows
     ]
     years = [Column("True annual Sharpe", "number")]
-    years += [Column(f"{one['years']:g} years, sweep / one", "number") for one in rows[0]["limit_by_years"]]
+    for one in rows[0]["limit_by_years"]:
+        span = "1 year" if one["years"] == 1 else f"{one['years']:g} years"
+        years.append(Column(f"{span}, sweep / one", "number"))
     figure = calibration_figure("power", rows, grid.tolist(), limit)
     return section("Power", say, figure, table(columns, shown)) + section(
-        "Limits of a longer history", "The ideal tests, of this sweep and of one strategy.", table(years, longer)
+        "Limits of a longer history",
+        "Power of the ideal tests, of this sweep and of one strategy.",
+        table(years, longer),
     )
 
 

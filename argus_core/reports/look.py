@@ -68,11 +68,11 @@ def add_bands(graph: Any, figure: Any, x: NDArray[np.int64], quantiles: NDArray[
 def add_line(
     graph: Any, figure: Any, x: Any, y: Any, label: str, colour: str, dash: str, width: float, hover: str
 ) -> None:
-    """A line of at most `_MOST_POINTS` points; ``x`` whole numbers or what reads well as text."""
+    """A line of at most `_MOST_POINTS` points; ``x`` numbers (an axis of numbers), or what reads well as text."""
     keep = thinned(len(y))
     figure.add_trace(
         graph.Scatter(
-            x=[str(value) if not isinstance(value, int | np.integer) else int(value) for value in np.asarray(x)[keep]],
+            x=[value.item() if isinstance(value, np.number) else str(value) for value in np.asarray(x)[keep]],
             y=np.asarray(y)[keep].round(4).tolist(),
             mode="lines",
             name=label,
