@@ -50,10 +50,11 @@ def calibration_in_words(summary: Mapping[str, Any]) -> tuple[str, str]:
             f"{percent(everything['rate'])}, 95 % interval {percent(everything['low'])} to "
             f"{percent(everything['high'])}; {target} is tolerated."
         )
+    span = "one year" if summary["years"] == 1 else f"{summary['years']:.2g} years"
     for row in summary["power"]:
         if row["sharpe"] == 2.0:
             parts.append(
-                f"A true Sharpe of 2 over {summary['years']:.2g} year(s) is found in {percent(row['power'], 0)} of the "
+                f"A true Sharpe of 2 over {span} is found in {percent(row['power'], 0)} of the "
                 f"cycles; no test can do better than {percent(row['limit_one'], 0)} even for one known strategy."
             )
     return headline, " ".join(parts)
