@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from argus_dagster.cli import calibrate, lookahead, outcomes, replay, signals
+from argus_dagster.cli import calibrate, lookahead, options, outcomes, replay, signals
 from argus_dagster.cli.output import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -49,6 +49,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(outcomes.app, name="outcomes")
+app.add_typer(options.app, name="options")
 app.command()(replay.replay)
 app.command()(lookahead.lookahead)
 app.command()(signals.signals)

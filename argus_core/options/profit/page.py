@@ -34,7 +34,8 @@ _LEGS = 4
 
 
 class ProfitPage(dy.Schema):
-    """One row per candidate of a snapshot. Dollars are per unit of the position (one contract per leg unit)."""
+    """One row per candidate of a snapshot. Dollars are per unit of the position (one contract per leg unit), after
+    commissions, unless a line says otherwise."""
 
     provider = dy.String(nullable=False)
     underlying = dy.String(nullable=False)
@@ -169,6 +170,10 @@ def _terminal(
         "p_max_loss",
         "expected_pnl",
         pl.col("cvar_alpha").alias("cvar"),
+        *(
+            pl.when(pl.col(name).is_finite()).then(pl.col(name)).alias(f"position_{name}")
+            for name in ("max_profit", "max_loss")
+        ),
         pl.Series("reason", model.reasons, dtype=pl.String),
     )
     frame = frame.with_columns(pl.lit(None, pl.Float64).alias(name) for name in ("pop_surface", "expected_pnl_surface"))
@@ -294,6 +299,8 @@ def _told(
     view = settings.physical
     law = f"drift {view.drift:g}, variance premium {view.variance_premium:g}" if view else None
     return rows.with_columns(
+        pl.col("position_max_profit").alias("max_profit"),
+        pl.col("position_max_loss").alias("max_loss"),
         (pl.col("pop_terminal") - pl.col("pop_surface")).alias("model_gap"),
         pl.lit(settings.alpha).alias("alpha"),
         pl.lit("Q").alias("measure"),
