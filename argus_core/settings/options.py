@@ -9,7 +9,9 @@ from argus_core.settings.iv_features import IvFeatureSettings
 from argus_core.settings.option_anomalies import AnomalySettings
 from argus_core.settings.option_calibration import HestonCalibrationSettings
 from argus_core.settings.option_chains import OptionChainSettings
+from argus_core.settings.option_consensus import ConsensusSettings
 from argus_core.settings.option_profit import ProfitSettings
+from argus_core.settings.option_scenarios import OptionScenarioSettings
 from argus_core.settings.option_surface import SurfaceSettings
 
 
@@ -31,3 +33,5 @@ class OptionSettings(Settings):
     anomalies: AnomalySettings = AnomalySettings()
     heston: HestonCalibrationSettings = HestonCalibrationSettings()
     profit: ProfitSettings = ProfitSettings()
+    consensus: ConsensusSettings = ConsensusSettings()
+    scenarios: OptionScenarioSettings = OptionScenarioSettings()

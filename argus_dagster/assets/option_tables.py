@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
+from typing import Any
 
 import polars as pl
 
@@ -209,6 +210,49 @@ def _pop(workspace: Workspace, symbol: str, day: date) -> pl.DataFrame:
         commission=workspace.project.platform.execution.commission_per_contract,
         multiplier=1.0 if workspace.instrument(symbol).is_crypto else 100.0,
     )
+
+
+def vols_of_providers(workspace: Workspace, symbol: str, day: date) -> pl.DataFrame:
+    """`ImpliedVols` of every provider whose chain of the day lies in the lake, all inverted by one convention."""
+    from argus_core.market.schemas import empty
+    from argus_core.options.forwards import forwards_of
+    from argus_core.options.implied_vols import implied_vols_of
+    from argus_core.options.schemas import ImpliedVols
+    from argus_core.options.snapshots import chosen_snapshots
+
+    settings = option_settings(workspace)
+    carry = workspace.project.platform.execution.option_quote_carry_seconds
+    instrument, calendar = workspace.instrument(symbol), workspace.calendar
+    parts = []
+    for keys in sorted(workspace.lake.partitions("option_snapshots"), key=lambda one: str(one["provider"])):
+        if keys["underlying"] == symbol and keys["date"] == day.isoformat():
+            raw = workspace.lake.read("option_snapshots", **keys)
+            quotes = chosen_snapshots(raw, per_day=settings.snapshots.per_day, carry_seconds=carry)
+            forwards = forwards_of(quotes, instrument, calendar, settings.chains)
+            parts.append(implied_vols_of(quotes, forwards, instrument, calendar, settings.chains))
+    return pl.concat(parts) if parts else empty(ImpliedVols)
+
+
+def stressed(workspace: Workspace, symbol: str, day: date, row: Mapping[str, Any]) -> pl.DataFrame:
+    """Profit of one position of the page under every shock of the settings, repriced on the surface of its snapshot."""
+    from argus_core.options.positions import Position
+    from argus_core.options.profit.page import page_legs
+    from argus_core.options.scenarios import Book, ExpiryMarket, reprice, shock_grid
+    from argus_core.options.surface import Surface
+    from argus_core.strategies.interface import Leg
+
+    settings = option_settings(workspace).scenarios
+    moment = pl.col("recv_ts") == row["recv_ts"]
+    forwards = read_options(workspace, "forwards", symbol, [day]).filter(moment, pl.col("forward").is_not_null())
+    slices = read_options(workspace, "iv_surface", symbol, [day]).filter(moment)
+    terms = {
+        one["expiry"]: ExpiryMarket(one["t_cal"], one["forward"], one["discount"])
+        for one in forwards.sort("expiry_ts").to_dicts()
+    }
+    multiplier = 1.0 if workspace.instrument(symbol).is_crypto else 100.0
+    position = Position(tuple(Leg(**leg) for leg in page_legs(row["legs"])), row["price"], multiplier)
+    book = Book.of([position], float(forwards["spot"].drop_nulls()[0]), terms)
+    return reprice(book, shock_grid(settings), settings, smile=Surface.of(slices).iv).frame()
 
 
 def _pop_hash(workspace: Workspace) -> str:

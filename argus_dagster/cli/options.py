@@ -176,6 +176,85 @@ def pop(
     _show(POP, symbol, day, config, (*shown, *more), every=True, as_json=as_json, limit=limit, chosen=chosen)
 
 
+@app.command()
+def consensus(
+    symbol: SymbolOption = None,
+    day: DateOption = None,
+    atm: Annotated[bool, typer.Option("--atm", help="at the money only, one row per expiry")] = False,
+    limit: LimitOption = 60,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """One volatility per contract of all providers whose chains of the date lie in the lake, with where it is from."""
+    import polars as pl
+
+    from argus_core.options.consensus import atm_consensus, consensus_at
+    from argus_core.options.discrepancies import discrepancies_at, rollup
+    from argus_core.options.observations import observations_of
+    from argus_dagster.assets.option_tables import option_settings, vols_of_providers
+
+    workspace, when = open_at(config, day)
+    settings = option_settings(workspace).consensus
+    found: list[pl.DataFrame] = []
+    for name in _underlyings(workspace, symbol):
+        vols = vols_of_providers(workspace, name, when)
+        if vols.is_empty():
+            fail(
+                f"{name} {when}: no provider's chain lies in the lake. Run `argus options forwards` first.", EXIT_FAILED
+            )
+        observations = observations_of(vols)
+        now = vols["recv_ts"].max()
+        rows = consensus_at(observations, now, settings)  # ty: ignore[invalid-argument-type]
+        found.append(atm_consensus(rows, settings) if atm else rows)
+        if not as_json:
+            shown = [
+                "expiry",
+                "strike",
+                "iv",
+                "iv_se",
+                *([] if atm else ["right", "chosen", "sources", "weights", "score"]),
+            ]
+            print_frame(found[-1].select(shown), False, f"{name} {when}: {settings.policy}, as of {now}", limit=limit)
+            disputes = rollup(discrepancies_at(observations, now, settings), settings)  # ty: ignore[invalid-argument-type]
+            if disputes.height:
+                print_frame(disputes, False, "discrepancies between providers")
+    if as_json:
+        print_frame(pl.concat(found), True, None)
+
+
+@app.command()
+def scenarios(
+    candidate: Annotated[
+        str | None, typer.Option("--candidate", help="position of `argus options pop` [the best]")
+    ] = None,
+    symbol: SymbolOption = None,
+    day: DateOption = None,
+    limit: LimitOption = 20,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Worst cases of a candidate position: spot x volatility x time and past crashes, every leg repriced."""
+    import polars as pl
+
+    from argus_dagster.assets.option_tables import POP, read_options, stressed
+
+    workspace, when = open_at(config, day)
+    for name in _underlyings(workspace, symbol):
+        bring_up_to_date(workspace, name, when, POP)
+        page = read_options(workspace, "pop", name, [when]).sort("score", descending=True)
+        known = page["candidate"].to_list()
+        if candidate is not None and candidate not in known:
+            fail(f"--candidate {candidate!r}: not on the page of {name} {when}. The best: {known[:3]}.", EXIT_USAGE)
+        single = page.filter(pl.col("pop_terminal").is_not_null())
+        if single.is_empty():
+            fail(f"{name} {when}: the page has no position of one expiry to reprice.", EXIT_FAILED)
+        chosen = single.row(0, named=True) if candidate is None else page.filter(candidate=candidate).row(0, named=True)
+        told = stressed(workspace, name, when, chosen).sort("pnl")
+        title = f"{name} {when}: {chosen['candidate']} at {chosen['price']:g}, dollars per position, worst first"
+        shown = ["scenario", "pnl", "capped", "early_assignment", "pin"]
+        print_frame(told if as_json else told.select(shown), as_json, title, limit=limit)
+
+
 def _show(
     stage: Stage,
     symbol: str | None,

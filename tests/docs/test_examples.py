@@ -63,7 +63,7 @@ def test_the_loop_entry_of_the_example_names_files_that_load(project):
     assert all(strategy.Params(**values).risk == 0.005 for values in sets)
 
 
-@pytest.mark.parametrize("page", ["option-volatility.md", "iv-consensus.md"])
+@pytest.mark.parametrize("page", ["options.md", "option-volatility.md", "iv-consensus.md"])
 def test_the_code_of_a_page_runs_from_top_to_bottom(page, capsys):
     scope: dict[str, object] = {}
     code = blocks(page, "python")
