@@ -72,7 +72,7 @@ def to_rows(
             before.setdefault(key, set()).add(row["recv_ts"])
     quote = {
         row["contract"]: row
-        for row in vols.select("contract", "quote_age", "bid_size", "ask_size").iter_rows(named=True)
+        for row in vols.select("contract", "quote_age", "bid_size", "ask_size", "used").iter_rows(named=True)
     }
     rows: list[dict[str, Any]] = []
     for flag in flags:
@@ -80,11 +80,18 @@ def to_rows(
         age = max((leg["quote_age"] for leg in legs), default=None)
         sizes = [side for leg in legs for side in (leg["bid_size"], leg["ask_size"]) if side is not None]
         size = min(sizes, default=None)
+        unsized = [leg for leg in legs if leg["bid_size"] is None and leg["ask_size"] is None]
+        # An arbitrage is as sure as its least sure leg. In the money a quote is all intrinsic value: one that was left
+        # behind by the underlying is dollars away, and without a size nothing says that it still stands.
+        unsure = flag.kind in EXECUTABLE and any(not leg["used"] for leg in unsized)
         persistence = 1 + len(before.get(flag.key, ()))
         words = flag.explanation
         still = [contract for contract in flag.contracts if contract in stale]
         if still:
             words += f" Stale: {', '.join(still)} stood still while neighbouring strikes moved."
+        if unsure:
+            doubtful = ", ".join(leg["contract"] for leg in unsized if not leg["used"])
+            words += f" No size is known of {doubtful}, in the money or not clean: probably an old quote."
         rows.append(
             {
                 **head,
@@ -95,7 +102,9 @@ def to_rows(
                 "threshold": flag.threshold,
                 "p_value": flag.p_value,
                 "edge": flag.edge,
-                "severity": _severity(flag, persistence, len(times) + 1, age, size, bool(still), settings),
+                "severity": _severity(
+                    flag, persistence, len(times) + 1, age, None if unsized else size, bool(still) or unsure, settings
+                ),
                 "persistence": persistence,
                 "of_snapshots": len(times) + 1,
                 "quote_age": age,
@@ -120,16 +129,16 @@ def _severity(
     seen: int,
     age: float | None,
     size: float | None,
-    stale: bool,
+    doubtful: bool,
     settings: AnomalySettings,
 ) -> str:
-    """act: a lockable edge on fresh quotes of enough size that persists; watch: one of these is missing, or no lockable
-    edge but persistence; info: stale, old, or seen once where earlier snapshots are known."""
+    """act: a lockable edge on fresh quotes of known and enough size that persists; watch: one of these is missing, or no
+    lockable edge but persistence; info: old, doubtful, or seen once where earlier snapshots are known."""
     old = age is not None and age > settings.max_age_seconds
     lasting = persistence >= settings.min_persistence
-    if stale or old or (seen >= settings.min_persistence and not lasting and flag.kind not in EXECUTABLE):
+    if doubtful or old or (seen >= settings.min_persistence and not lasting and flag.kind not in EXECUTABLE):
         return "info"
-    if flag.kind in EXECUTABLE and lasting and (size is None or size >= settings.min_size):
+    if flag.kind in EXECUTABLE and lasting and size is not None and size >= settings.min_size:
         return "act"
     return "watch"
 

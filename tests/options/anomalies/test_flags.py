@@ -60,6 +60,30 @@ def test_old_and_small_quotes_are_never_actionable(faulty):
     assert severity(vols.with_columns(bid_size=pl.when(hit).then(0.0).otherwise("bid_size"))) == "watch"
 
 
+def test_without_a_size_nothing_is_actionable_and_unused_legs_are_information(faulty):
+    vols, contract = faulty
+    lasting = {"earlier": find_anomalies(at(vols, -10)), "earlier_times": [vols["recv_ts"][0] - timedelta(minutes=10)]}
+    planted = pl.col("contracts").str.starts_with(contract) & (pl.col("kind") == "butterfly")
+    legs = find_anomalies(vols).filter(planted)["contracts"].item().split(",")
+
+    def told(used: bool, *unsized: str) -> dict:
+        hit, leg = pl.col("contract").is_in(list(unsized)), pl.col("contract").is_in(legs)
+        table = vols.with_columns(
+            *(pl.when(~hit).then(pl.col(side)).alias(side) for side in ("bid_size", "ask_size")),
+            used=pl.when(leg).then(pl.lit(used)).otherwise("used"),
+        )
+        return find_anomalies(table, **lasting).filter(planted).row(0, named=True)
+
+    # With sizes a quote in the money is as good as any; without one only clean quotes out of the money are looked at.
+    assert told(True)["severity"] == told(False)["severity"] == "act"
+    assert told(True, *legs)["severity"] == told(True, legs[-1])["severity"] == "watch"
+    doubtful = told(False, legs[-1])
+    assert doubtful["severity"] == "info"
+    assert f"No size is known of {legs[-1]}, in the money or not clean" in doubtful["explanation"]
+    assert "No size" not in told(True, *legs)["explanation"]
+    assert doubtful["edge"] == told(False)["edge"]
+
+
 def test_words_tell_what_to_trade_and_where_to_look(faulty):
     vols, contract = faulty
     row = next(r for r in find_anomalies(vols).iter_rows(named=True) if r["contracts"].startswith(contract))
