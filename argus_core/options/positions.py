@@ -144,6 +144,13 @@ class ExpiryProfit:
         """Dollars, positive for a loss, inf where unlimited; (P,)."""
         return np.where(self.last_slope < 0, np.inf, -self.values.min(axis=1))
 
+    def at(self, underlying: ArrayLike) -> Floats:
+        """Dollars of profit where the underlying ends at ``underlying`` ((P,) or one number, 0 or more), (P,)."""
+        s = np.broadcast_to(np.asarray(underlying, dtype=np.float64), (len(self),))
+        piece = np.maximum((self.knots <= s[:, None]).sum(axis=1) - 1, 0)
+        row = np.arange(len(self))
+        return self.values[row, piece] + self.slopes[row, piece] * (s - self.knots[row, piece])
+
     def crossings(self, level: ArrayLike) -> Floats:
         """Where each piece crosses ``level`` ((P,) or one number), (P, M); NaN where it does not."""
         gap = np.broadcast_to(np.asarray(level, dtype=np.float64), (len(self),))[:, None] - self.values

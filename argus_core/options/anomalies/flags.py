@@ -132,8 +132,8 @@ def _severity(
     doubtful: bool,
     settings: AnomalySettings,
 ) -> str:
-    """act: a lockable edge on fresh quotes of known and enough size that persists; watch: one of these is missing, or no
-    lockable edge but persistence; info: old, doubtful, or seen once where earlier snapshots are known."""
+    """act: a lockable edge that persists on fresh quotes of known and enough size; watch: one of these is missing, or
+    no lockable edge but persistence; info: old, doubtful, or seen once where earlier snapshots are known."""
     old = age is not None and age > settings.max_age_seconds
     lasting = persistence >= settings.min_persistence
     if doubtful or old or (seen >= settings.min_persistence and not lasting and flag.kind not in EXECUTABLE):
