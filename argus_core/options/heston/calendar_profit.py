@@ -17,11 +17,11 @@ from argus_core.options.heston.estimates import controls, made, regressed
 from argus_core.options.heston.exit_values import put_on
 from argus_core.options.heston.mark_table import MarkTable, highest_volatility, mark_table, with_padding
 from argus_core.options.heston.market import (
-    Estimate,
     Market,
     PhysicalMeasure,
-    Provenance,
+    SimulatedMean,
     SimulatedPosition,
+    SimulationProvenance,
     path_drift,
     path_law,
 )
@@ -30,7 +30,7 @@ from argus_core.options.heston.simulation import DAYS, Grid, Proposal, Sampling,
 
 _PROFITABLE, _PROFIT, _SQUARE = range(3)
 _QUANTITIES = 3
-_NONE = Estimate(math.nan, math.nan)
+_NONE = SimulatedMean(math.nan, math.nan)
 
 
 class CalendarOutcome(NamedTuple):
@@ -39,12 +39,12 @@ class CalendarOutcome(NamedTuple):
     ``fair_mark`` is the Heston cost to close now; ``reason`` says why there is no number.
     """
 
-    pop: Estimate
-    expected_profit: Estimate
+    pop: SimulatedMean
+    expected_profit: SimulatedMean
     profit_deviation: float
     fair_mark: float
     days: int
-    provenance: Provenance | None
+    provenance: SimulationProvenance | None
     reason: str | None = None
 
 
@@ -188,7 +188,7 @@ def _at_first_expiry(
         outcomes.append(
             CalendarOutcome(
                 r.estimate(_PROFITABLE),
-                Estimate(profit.value * market.spot, profit.standard_error * market.spot),
+                SimulatedMean(profit.value * market.spot, profit.standard_error * market.spot),
                 spread * market.spot,
                 float(fair[i, 0]) * market.spot,
                 days,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from argus_core.options.heston.market import Estimate, Market, PhysicalMeasure, Provenance, path_law
+from argus_core.options.heston.market import Market, PhysicalMeasure, SimulatedMean, SimulationProvenance, path_law
 from argus_core.options.heston.parameters import HestonParameters
 from argus_core.options.heston.simulation import SCHEME, TILE, Grid, Sampling
 from argus_core.settings.document import canonical_hash
@@ -19,8 +19,8 @@ class Regressed(NamedTuple):
     error: np.ndarray
     explained: np.ndarray
 
-    def estimate(self, quantity: int) -> Estimate:
-        return Estimate(float(self.mean[quantity]), float(self.error[quantity]))
+    def estimate(self, quantity: int) -> SimulatedMean:
+        return SimulatedMean(float(self.mean[quantity]), float(self.error[quantity]))
 
 
 def regressed(moments: np.ndarray, quantities: int, sampling: Sampling, *, controlled: bool) -> Regressed:
@@ -84,12 +84,12 @@ def made(
     days: int,
     monitoring: str,
     estimator: str,
-) -> Provenance:
+) -> SimulationProvenance:
     """How a number of ``days`` days was made."""
     steps = grid.monitors * grid.stride
     law = path_law(parameters, physical)
     drift = physical.drift if physical else None
-    return Provenance(
+    return SimulationProvenance(
         scheme=f"{SCHEME}, {steps // days} step(s) a day, {sampling.precision} precision",
         monitoring=monitoring,
         measure="P" if physical else "Q",

@@ -24,11 +24,11 @@ from argus_core.options.heston.exit_boundaries import FAR, FINE, ExitBoundaries,
 from argus_core.options.heston.exits import Exits
 from argus_core.options.heston.mark_table import MarkTable, highest_volatility, mark_table
 from argus_core.options.heston.market import (
-    Estimate,
     Market,
     PhysicalMeasure,
-    Provenance,
+    SimulatedMean,
     SimulatedPosition,
+    SimulationProvenance,
     path_drift,
     path_law,
 )
@@ -38,7 +38,7 @@ from argus_core.settings.document import Settings
 
 #: Positions simulated together; their states still fit a core's cache.
 BATCH = 32
-_NONE = Estimate(math.nan, math.nan)
+_NONE = SimulatedMean(math.nan, math.nan)
 
 
 class Management(Settings):
@@ -63,17 +63,17 @@ class ManagedOutcome(NamedTuple):
     ``reason`` says why there is no number.
     """
 
-    p_target: Estimate
-    p_stop: Estimate
-    p_time: Estimate
-    p_profit: Estimate
-    expected_profit: Estimate
+    p_target: SimulatedMean
+    p_stop: SimulatedMean
+    p_time: SimulatedMean
+    p_profit: SimulatedMean
+    expected_profit: SimulatedMean
     profit_deviation: float
     target_by_day: np.ndarray
     stop_by_day: np.ndarray
     fair_mark: float
     explained: float
-    provenance: Provenance | None
+    provenance: SimulationProvenance | None
     reason: str | None = None
 
 
@@ -205,7 +205,7 @@ def _outcome(
     tally: ev.Tally,
     fair: float,
     sampling: Sampling,
-    provenance: Provenance,
+    provenance: SimulationProvenance,
     *,
     looks: int,
     controlled: bool,
@@ -220,7 +220,7 @@ def _outcome(
         p_stop=stop,
         p_time=r.estimate(ev.HELD),
         p_profit=r.estimate(ev.PROFITABLE),
-        expected_profit=Estimate(profit.value * spot, profit.standard_error * spot),
+        expected_profit=SimulatedMean(profit.value * spot, profit.standard_error * spot),
         profit_deviation=spot * math.sqrt(max(float(r.mean[ev.SQUARE]) - profit.value**2, 0.0)),
         target_by_day=by_day[0],
         stop_by_day=by_day[1],

@@ -118,14 +118,14 @@ class SimulatedPosition(NamedTuple):
         return None
 
 
-class Estimate(NamedTuple):
+class SimulatedMean(NamedTuple):
     """A Monte Carlo mean and its standard error."""
 
     value: float
     standard_error: float
 
 
-class Provenance(NamedTuple):
+class SimulationProvenance(NamedTuple):
     """How a number was made."""
 
     scheme: str

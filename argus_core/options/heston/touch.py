@@ -17,7 +17,14 @@ from argus_core.accelerator import bucket, load_jax
 from argus_core.options.heston.estimates import made, tile_error
 from argus_core.options.heston.exit_boundaries import FINE, HOLD, STOP
 from argus_core.options.heston.exits import SURVIVAL, Exits
-from argus_core.options.heston.market import Estimate, Market, PhysicalMeasure, Provenance, path_drift, path_law
+from argus_core.options.heston.market import (
+    Market,
+    PhysicalMeasure,
+    SimulatedMean,
+    SimulationProvenance,
+    path_drift,
+    path_law,
+)
 from argus_core.options.heston.parameters import HestonParameters
 from argus_core.options.heston.simulation import DAYS, TILE, Grid, Proposal, Sampling, Statistic, fold
 
@@ -29,8 +36,8 @@ class Touch(NamedTuple):
     """``probability`` of touching ``level``; NaN with a ``reason`` where there is none."""
 
     level: float
-    probability: Estimate
-    provenance: Provenance | None
+    probability: SimulatedMean
+    provenance: SimulationProvenance | None
     reason: str | None = None
 
 
@@ -104,16 +111,16 @@ def p_touch(
     seen, how = ("daily close", "one-step survival") if daily else ("continuous", "Brownian bridge")
     provenance = made(parameters, market, physical, sampling, grid, days, seen, how)
     found = {
-        i: Touch(levels[i], Estimate(float(m), float(e)), provenance)
+        i: Touch(levels[i], SimulatedMean(float(m), float(e)), provenance)
         for i, m, e in zip(good, mean, error, strict=False)
     }
     return [found.get(i) or _without_path(level, market, provenance) for i, level in enumerate(levels)]
 
 
-def _without_path(level: float, market: Market, provenance: Provenance) -> Touch:
+def _without_path(level: float, market: Market, provenance: SimulationProvenance) -> Touch:
     if level == market.spot:
-        return Touch(level, Estimate(1.0, 0.0), provenance)
-    return Touch(level, Estimate(math.nan, math.nan), None, f"level = {level}: it must be finite and above 0")
+        return Touch(level, SimulatedMean(1.0, 0.0), provenance)
+    return Touch(level, SimulatedMean(math.nan, math.nan), None, f"level = {level}: it must be finite and above 0")
 
 
 def _sums(
