@@ -19,11 +19,12 @@ DAYS = tuple(np.unique(np.round(np.geomspace(7, 730, 20)).astype(int)).tolist())
 STRIKES, GRID = 25, 1000
 
 
-def rows(*, chains: int = 8) -> list[dict[str, Any]]:
+def rows(*, chains: int = 8, bumped: int = 200) -> list[dict[str, Any]]:
     """One row per goal: name, ours, peer, ratio, goal, reached.
 
     Args:
         chains: chains of the planted-fault suite; the slow test of the project runs hundreds.
+        bumped: chains with four bumps each, those of the slow test: near the goal, 32 bumps tell nothing.
     """
     from argus_core.options.surface import fit_surface, grid_arbitrage
     from argus_core.settings.option_surface import SurfaceSettings
@@ -38,7 +39,9 @@ def rows(*, chains: int = 8) -> list[dict[str, Any]]:
     slices = scipy_svi(vols)
     noisy = _chain(noise=0.6)
     left = grid_arbitrage(fit_surface(noisy).slices, points=GRID).total
-    clean, bumps, traded = clean_score(range(chains)), bump_score(range(chains)), arbitrage_score(range(chains))
+    clean, traded = clean_score(range(chains)), arbitrage_score(range(chains))
+    bumps = bump_score(range(100, 100 + bumped))
+    bump_name = f"G11 recall of {bumps.planted} bumps of 3 half-spreads"
     return [
         _row("G10 fit 20 x 25, with SVI diagnosis, CPU ms", 1e3 * ours, 1e3 * peer, "<= 100", 1e3 * ours <= 100),
         _row("G10 fit 20 x 25, surface alone, CPU ms", 1e3 * bare, 1e3 * peer, "<= 30 (stretch)", 1e3 * bare <= 30),
@@ -51,7 +54,7 @@ def rows(*, chains: int = 8) -> list[dict[str, Any]]:
         ),
         _row("G10 RMSE / median half spread", error, _svi_error(vols, slices), "<= 0.5", error <= 0.5),
         _row("G11 false flags per quote", clean.false_flags / clean.quotes, None, "<= 1e-4", clean.false_flags == 0),
-        _row("G11 recall of 3 half-spread bumps", bumps.recall, None, ">= 0.95", bumps.recall >= 0.95),
+        _row(bump_name, bumps.recall, None, ">= 0.95", bumps.recall >= 0.95),
         _row("G11 recall of executable arbitrage", traded.recall, None, ">= 0.999", traded.recall >= 0.999),
     ]
 
