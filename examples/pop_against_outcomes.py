@@ -27,7 +27,13 @@ from argus_core.options.heston.fits import fit_snapshots
 from argus_core.options.heston.parameters import HestonParameters
 from argus_core.options.implied_vols import implied_vols_of
 from argus_core.options.profit.page import profit_page
-from argus_core.options.profit.realised import brier_scores, expected_beside_realised, realised_profit, reliability
+from argus_core.options.profit.realised import (
+    brier_scores,
+    calibration_gap,
+    expected_beside_realised,
+    realised_profit,
+    reliability,
+)
 from argus_core.options.surface.snapshots import fit_surfaces
 from argus_core.settings import Instrument
 from argus_core.settings.option_calibration import HestonCalibrationSettings
@@ -135,6 +141,12 @@ def main(folder: Path) -> None:
     for opinion in ("pop_terminal", "pop_surface"):
         print(f"\nReliability of {opinion}, next settlement")
         print(reliability(realised.filter(NEXT), 10, opinion=opinion))
+        found = calibration_gap(realised.filter(NEXT), opinion=opinion)
+        print(
+            "likelier side, won less probability: {gap:+.3f} +- {standard_error:.3f}, {settlements} days".format(
+                **found
+            )
+        )
     for symbol in ("SPX", "SPY"):
         print(f"\nDollars per position, {symbol}")
         print(expected_beside_realised(realised.filter(pl.col("underlying") == symbol)))

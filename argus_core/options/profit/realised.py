@@ -109,6 +109,24 @@ def reliability(realised: pl.DataFrame, bins: int = 10, *, opinion: str = "pop_t
     )
 
 
+def calibration_gap(realised: pl.DataFrame, *, opinion: str = "pop_terminal") -> dict[str, float]:
+    """How much more often than said the likelier positions (probability 1/2 or more) won; one vote per settlement.
+
+    Returns:
+        gap (mean over settlements of the mean of won - probability), standard_error (from their scatter; NaN with fewer
+        than two), settlements. The error takes settlements for independent: true where no two of them share a day.
+    """
+    likely = realised.filter(pl.col(opinion) >= 0.5)
+    means = likely.group_by("expiry").agg((pl.col("won") - pl.col(opinion)).mean().alias("gap")).sort("expiry")["gap"]
+    count = len(means)
+    scatter = means.std() if count > 1 else None
+    return {
+        "gap": float("nan") if count == 0 else float(means.to_numpy().mean()),
+        "standard_error": float("nan") if scatter is None else float(scatter) / count**0.5,  # ty: ignore
+        "settlements": count,
+    }
+
+
 def brier_scores(realised: pl.DataFrame) -> pl.DataFrame:
     """Mean squared error of every opinion and of two constants, on the positions that all opinions judge.
 

@@ -12,7 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argus_core.options.positions import Position, profit_lines
-from argus_core.options.profit.realised import brier_scores, expected_beside_realised, realised_profit, reliability
+from argus_core.options.profit.realised import (
+    brier_scores,
+    calibration_gap,
+    expected_beside_realised,
+    realised_profit,
+    reliability,
+)
 from argus_core.strategies.interface import Leg
 
 EVENING, MORNING, LATER = date(2026, 8, 14), date(2026, 8, 21), date(2026, 9, 18)
@@ -118,6 +124,23 @@ def test_reliability_counts_bins_and_settlements():
     assert reliability(frame, 1, opinion="pop_surface")["positions"].to_list() == [7]
     with pytest.raises(ValueError, match="bins = 0"):
         reliability(frame, 0)
+
+
+def test_calibration_gap_gives_every_settlement_one_vote():
+    frame = judged(
+        [0.5, 0.75, 1.0, 0.75, 0.25],
+        [0.5] * 5,
+        [True, False, True, False, True],
+        [EVENING, EVENING, EVENING, LATER, LATER],
+    )
+    # Gaps .5, -.75 and 0 of the first evening, -.75 of the other; the unlikely position has no vote.
+    first, second = -0.25 / 3, -0.75
+    found = calibration_gap(frame)
+    assert found["gap"] == pytest.approx((first + second) / 2, abs=1e-15)
+    assert found["standard_error"] == pytest.approx((first - second) / 2, abs=1e-15)
+    assert found["settlements"] == 2
+    assert np.isnan(calibration_gap(frame.head(1))["standard_error"])
+    assert np.isnan(calibration_gap(frame.head(0))["gap"])
 
 
 def test_brier_scores_of_known_forecasts():
