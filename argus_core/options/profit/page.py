@@ -110,9 +110,9 @@ def profit_page(
     parameters = HestonParameters(*(float(fit[name]) for name in HestonParameters._fields))
     legs = [json.loads(text) for text in chosen["legs"]]
     contracts = np.array([sum(abs(leg["quantity"]) for leg in one) for one in legs], float)
-    terms = forwards.filter(pl.col("forward").is_not_null()).sort("expiry_ts").unique("expiry", keep="last")
+    terms = forwards.filter(pl.col("forward").is_not_null()).sort("expiry_ts")
     by_expiry = {row["expiry"]: row for row in terms.to_dicts()}
-    rows = _terminal(chosen, legs, contracts, by_expiry, slices, parameters, fit, settings, commission, multiplier)
+    rows = _terminal(chosen, legs, contracts, terms, slices, parameters, fit, settings, commission, multiplier)
     rows = rows.hstack(_managed(chosen, legs, contracts, by_expiry, parameters, settings, commission, multiplier))
     return conform(_told(chosen.hstack(rows), parameters, fit, settings), ProfitPage)
 
@@ -143,7 +143,7 @@ def _terminal(
     chosen: pl.DataFrame,
     legs: Sequence[Sequence[Mapping[str, Any]]],
     contracts: np.ndarray,
-    by_expiry: Mapping[date, Mapping[str, Any]],
+    terms: pl.DataFrame,
     slices: pl.DataFrame,
     parameters: HestonParameters,
     fit: Mapping[str, Any],
@@ -152,10 +152,13 @@ def _terminal(
     multiplier: float,
 ) -> pl.DataFrame:
     """Laws at expiry: Heston, the surface, and the physical one where it is given."""
-    expiries = sorted(set(chosen["expiry"]))
-    number = np.array([expiries.index(day) for day in chosen["expiry"]])
+    # An index has two moments of expiry on one day, morning and evening: the time to it tells them apart.
+    moments = list(zip(chosen["expiry"], chosen["t_cal"], strict=True))
+    expiries = sorted(set(moments))
+    number = np.array([expiries.index(moment) for moment in moments])
+    by_moment = {(row["expiry"], row["t_cal"]): row for row in terms.to_dicts()}
     nothing = {"t_cal": math.nan, "forward": math.nan, "discount": math.nan, "spot": math.nan}
-    known = [by_expiry.get(day, nothing) for day in expiries]
+    known = [by_moment.get(moment, nothing) for moment in expiries]
     years, forward, discount = (
         np.array([row[name] for row in known], float) for name in ("t_cal", "forward", "discount")
     )
@@ -178,7 +181,7 @@ def _terminal(
     )
     frame = frame.with_columns(pl.lit(None, pl.Float64).alias(name) for name in ("pop_surface", "expected_pnl_surface"))
     fitted = set(slices["expiry"]) if slices.height else set()
-    inside = [i for i, day in enumerate(expiries) if day in fitted]
+    inside = [i for i, (day, _) in enumerate(expiries) if day in fitted and math.isfinite(years[i])]
     if inside:
         surface = Surface.of(slices)
         market = LawList([surface.law(float(years[i])) for i in inside])
