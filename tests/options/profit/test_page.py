@@ -22,7 +22,7 @@ HOURS = 6.5
 
 @pytest.fixture(scope="module")
 def tables() -> dict[str, pl.DataFrame]:
-    """The last snapshot: its candidates of the first expiry as they are, and again as if they expired in the morning."""
+    """The last snapshot: candidates of the first expiry, and the same as if they expired in the morning."""
     last = {name: frame.filter(pl.col("recv_ts") == RECV) for name, frame in option_tables().items()}
     kept = candidates_of(last["implied_vols"], CandidateSettings(structures=("vertical",))).kept
     kept = kept.filter(pl.col("expiry") == pl.col("expiry").min(), pl.col("rank") <= 3)
