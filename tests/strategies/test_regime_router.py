@@ -205,8 +205,8 @@ def test_the_family_is_what_all_strategies_may_do(root):
 
 def test_option_strategies_route_too(root):
     routes = [
-        {"when": {"vol_regime": ["HIGH"]}, "strategy_class": "HighVolCredit"},
-        {"strategy_class": "VRPCreditSpread", "params": {"min_vrp": 0.0, "avoid_trend": None}},
+        {"when": {"vol_regime": ["HIGH"]}, "strategy_class": "HighVolCredit", "params": {"iv_source": "chain"}},
+        {"strategy_class": "VRPCreditSpread", "params": {"min_vrp": 0.0, "avoid_trend": None, "premium_source": "vol"}},
     ]
     cls = load_strategy("RegimeRouter", root=root, params={"routes": routes})
     frame = vrp_market(risk_regime=["NEUTRAL"] * 30)

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.special import ndtri
 
@@ -60,15 +60,18 @@ def double_step(c, v, tail):
 )  # fmt: skip
 @settings(max_examples=40, deadline=None)
 def test_the_next_variance_has_the_exact_conditional_moments(v, kappa, theta, sigma, rho, dt):
-    tail = evenly(2**14)
+    tail = evenly(2**15)
     c = StepConstants.of(HestonParameters(0.04, kappa, theta, sigma, rho), dt, 0.0)
     after, correction = (np.asarray(a) for a in double_step(c, v, tail))
     e = np.exp(-kappa * dt)
     mean = theta + (v - theta) * e
     variance = v * sigma**2 * e * (1 - e) / kappa + theta * sigma**2 * (1 - e) ** 2 / (2 * kappa)
+    psi = variance / mean**2
+    # Cells of the sum that are not at zero: with few of them the sum is no integral.
+    cells = 2**16 * 2 / (psi + 1)
+    assume(psi <= 1.5 or cells > 1000)
     assert after.mean() == pytest.approx(mean, rel=2e-3)
     assert after.var() == pytest.approx(variance, rel=2e-2)
-    psi = variance / mean**2
     if psi > 1.5:  # mass at zero: (psi - 1) / (psi + 1)
         assert np.mean(after == 0) == pytest.approx((psi - 1) / (psi + 1), abs=1e-4)
         assert np.all(np.diff(after[np.argsort(uniforms(tail))]) >= -1e-12)
