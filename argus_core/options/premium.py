@@ -22,6 +22,7 @@ from argus_core.calendar.trading import to_us
 from argus_core.market.schemas import conform, empty
 from argus_core.options.heston.parameters import HestonParameters
 from argus_core.options.normalised_black import evaluate
+from argus_core.options.schemas import Snapshot
 from argus_core.packs.join import as_of_join
 from argus_core.settings.realised_volatility import VariancePremiumSettings
 
@@ -32,15 +33,12 @@ _WING, _NODES = 10.0, 8
 _KEY = ["provider", "underlying", "recv_ts"]
 
 
-class VariancePremiums(dy.Schema):
+class VariancePremiums(Snapshot):
     """One row per snapshot. Variances are totals over ``horizon_days``; volatilities their annualised roots (365 days).
 
     Nothing in a row rests on what was received after ``recv_ts``.
     """
 
-    provider = dy.String(nullable=False)
-    underlying = dy.String(nullable=False)
-    recv_ts = dy.Datetime(time_unit="us", time_zone="UTC", nullable=False)
     horizon_days = dy.Float64(nullable=False)
     sessions = dy.Int32(nullable=True)  # closes inside the window
     implied_variance = dy.Float64(nullable=True)

@@ -10,13 +10,15 @@ from __future__ import annotations
 import dataframely as dy
 
 
-class _Snapshot(dy.Schema):
+class Snapshot(dy.Schema):
+    """What every option table begins with: whose chain, and when it was received."""
+
     provider = dy.String(nullable=False)
     underlying = dy.String(nullable=False)
     recv_ts = dy.Datetime(time_unit="us", time_zone="UTC", nullable=False)
 
 
-class Forwards(_Snapshot):
+class Forwards(Snapshot):
     """One row per expiry: the forward implied by put-call parity."""
 
     expiry = dy.Date(nullable=False)
@@ -35,7 +37,7 @@ class Forwards(_Snapshot):
     reason = dy.String(nullable=True)  # why there is no forward; null: there is one
 
 
-class ImpliedVols(_Snapshot):
+class ImpliedVols(Snapshot):
     """One row per contract of a snapshot; European-equivalent volatilities of bid, mid and ask."""
 
     ts = dy.Datetime(time_unit="us", time_zone="UTC", nullable=False)
@@ -70,7 +72,7 @@ class ImpliedVols(_Snapshot):
     reason = dy.String(nullable=True)  # why it is not used; null where used
 
 
-class SurfaceSlices(_Snapshot):
+class SurfaceSlices(Snapshot):
     """One row per expiry of the eSSVI surface w(k) = theta/2 (1 + rho phi k + sqrt((phi k + rho)^2 + 1 - rho^2)),
     w = iv^2 t_cal, phi = psi / theta."""
 
@@ -100,7 +102,7 @@ class SurfaceSlices(_Snapshot):
     svi_min_g = dy.Float64(nullable=True)  # below 0: the raw slice has butterfly arbitrage
 
 
-class IvFeatures(_Snapshot):
+class IvFeatures(Snapshot):
     """One row per snapshot: the surface at constant maturities of 30 and 60 calendar days, and the variance premium.
 
     Volatilities are annualised fractions (365 days). A null says in ``reason`` why.
@@ -146,7 +148,7 @@ IV_FRAME_COLUMNS = {
 } | {"recv_ts": "iv_recv_ts"}
 
 
-class Anomalies(_Snapshot):
+class Anomalies(Snapshot):
     """One row per flag."""
 
     kind = dy.String(nullable=False)  # residual, vertical, butterfly, calendar, parity, kink, history
@@ -164,7 +166,7 @@ class Anomalies(_Snapshot):
     explanation = dy.String(nullable=False)
 
 
-class HestonFits(_Snapshot):
+class HestonFits(Snapshot):
     """One row per snapshot; parameters and figures are null where there is no fit, and ``reason`` says why."""
 
     v0 = dy.Float64(nullable=True)
@@ -192,7 +194,7 @@ class HestonFits(_Snapshot):
     chain_hash = dy.String(nullable=False)
 
 
-class HestonResiduals(_Snapshot):
+class HestonResiduals(Snapshot):
     """One row per used contract of a snapshot with a fit: what the model says beside the market."""
 
     contract = dy.String(nullable=False)

@@ -55,6 +55,11 @@ class Instrument(Settings):
         return self.asset_class == "crypto"
 
     @property
+    def contract_size(self) -> float:
+        """Units of the underlying per option contract: 100 shares, one coin."""
+        return 1.0 if self.is_crypto else 100.0
+
+    @property
     def bars_per_year(self) -> float:
         """Bars that the instrument's calendar offers in a year (252 sessions or 365 days)."""
         if self.hours == "always":

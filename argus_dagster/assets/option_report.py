@@ -42,7 +42,7 @@ def write_page(workspace: Workspace, symbol: str, day: date) -> Path:
         **{name: read_options(workspace, table, symbol, [day]) for name, table in TABLES.items()},
         settings=option_settings(workspace).profit,
         commission=workspace.project.platform.execution.commission_per_contract,
-        multiplier=1.0 if workspace.instrument(symbol).is_crypto else 100.0,
+        multiplier=workspace.instrument(symbol).contract_size,
     )
 
 

@@ -208,7 +208,7 @@ def _pop(workspace: Workspace, symbol: str, day: date) -> pl.DataFrame:
         fits[0] if fits else None,
         settings.profit,
         commission=workspace.project.platform.execution.commission_per_contract,
-        multiplier=1.0 if workspace.instrument(symbol).is_crypto else 100.0,
+        multiplier=workspace.instrument(symbol).contract_size,
     )
 
 
@@ -249,7 +249,7 @@ def stressed(workspace: Workspace, symbol: str, day: date, row: Mapping[str, Any
         one["expiry"]: ExpiryMarket(one["t_cal"], one["forward"], one["discount"])
         for one in forwards.sort("expiry_ts").to_dicts()
     }
-    multiplier = 1.0 if workspace.instrument(symbol).is_crypto else 100.0
+    multiplier = workspace.instrument(symbol).contract_size
     position = Position(tuple(Leg(**leg) for leg in page_legs(row["legs"])), row["price"], multiplier)
     book = Book.of([position], float(forwards["spot"].drop_nulls()[0]), terms)
     return reprice(book, shock_grid(settings), settings, smile=Surface.of(slices).iv).frame()

@@ -19,7 +19,7 @@ import polars as pl
 
 from argus_core.market.schemas import conform, empty
 from argus_core.options.heston.calendar_profit import pop_calendar
-from argus_core.options.heston.managed import Management, pop_managed
+from argus_core.options.heston.managed import Management, p50, pop_managed
 from argus_core.options.heston.market import Market, PhysicalMeasure, SimulatedLeg, SimulatedPosition
 from argus_core.options.heston.parameters import HestonParameters
 from argus_core.options.heston.simulation import Sampling
@@ -27,19 +27,17 @@ from argus_core.options.positions import ExpiryProfit, profit_lines_of
 from argus_core.options.profit.estimates import Provenance
 from argus_core.options.profit.laws import LawList, heston_laws
 from argus_core.options.profit.terminal import terminal_profit
+from argus_core.options.schemas import Snapshot
 from argus_core.options.surface import Surface
 from argus_core.settings.option_profit import ProfitSettings
 
 _LEGS = 4
 
 
-class ProfitPage(dy.Schema):
+class ProfitPage(Snapshot):
     """One row per candidate of a snapshot. Dollars are per unit of the position (one contract per leg unit), after
     commissions, unless a line says otherwise."""
 
-    provider = dy.String(nullable=False)
-    underlying = dy.String(nullable=False)
-    recv_ts = dy.Datetime(time_unit="us", time_zone="UTC", nullable=False)
     candidate = dy.String(nullable=False)
     structure = dy.String(nullable=False)
     side = dy.String(nullable=False)
@@ -262,10 +260,9 @@ def _managed(
         plain = [at for at, one in enumerate(positions) if len({leg.days for leg in one.legs}) == 1]
         several = [at for at in range(len(positions)) if at not in plain]
         single = [positions[at] for at in plain]
-        half = Management(target=0.5, stop=None)
         for one, free, at in zip(
             pop_managed(single, parameters, market, rule, sampling=sampling),
-            pop_managed(single, parameters, market, half, sampling=sampling),
+            p50(single, parameters, market, sampling=sampling),
             plain,
             strict=True,
         ):
